@@ -1,0 +1,1 @@
+"""The typed schema of every setting, and the YAML presets."""

@@ -1,0 +1,358 @@
+"""Every setting: its type, unit, limits and default. The defaults live here and nowhere else.
+
+A preset is a YAML file with some of these keys; ``--set a.b=value`` goes on top. Reading, merging
+and the errors a person sees are in :mod:`configs.load`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seconds = Annotated[float, Field(ge=0.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Point = tuple[float, float]
+Rectangle = tuple[float, float, float, float]
+
+
+class Settings(BaseModel):
+    """What every group of settings shares: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+class ExcludeSettings(Settings):
+    """Regions in which nothing is detected: burnt-in clocks, crosshairs, treetops."""
+
+    rectangles: tuple[Rectangle, ...] = Field(
+        (), description="list of [x0, y0, x1, y1], pixels of the source's picture, edges included"
+    )
+    polygons: tuple[tuple[Point, ...], ...] = Field(
+        (), description="list of [[x, y], [x, y], [x, y], ...], at least three points each"
+    )
+    image: Path | None = Field(
+        None, description="a picture whose non-black pixels are excluded; resized to the source's"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ExcludeSettings:
+        for x0, y0, x1, y1 in self.rectangles:
+            if x1 < x0 or y1 < y0:
+                raise ValueError(
+                    f"rectangle [{x0:g}, {y0:g}, {x1:g}, {y1:g}] must be [left, top, right, bottom]"
+                )
+        for polygon in self.polygons:
+            if len(polygon) < 3:
+                raise ValueError(f"a polygon needs at least 3 points, got {len(polygon)}")
+        return self
+
+
+class RtspSettings(Settings):
+    """How to talk to an RTSP camera."""
+
+    transport: Literal["tcp", "udp", "udp_multicast", "http"] = Field(
+        "tcp", description="tcp loses nothing on the way; udp has less delay on a clean network"
+    )
+    open_timeout_seconds: float = Field(10.0, gt=0, description="give up connecting after this")
+    read_timeout_seconds: float = Field(5.0, gt=0, description="no data for so long is an error")
+    tls_verify: bool = Field(True, description="check the certificate of an rtsps:// camera")
+
+
+class ReconnectSettings(Settings):
+    """What a live source does when it cannot be reached or breaks off."""
+
+    max_attempts: int | None = Field(
+        None, ge=0, description="tries in a row before giving up; 0: none, null: for ever"
+    )
+    initial_seconds: float = Field(1.0, gt=0, description="wait before the first try; doubles")
+    max_seconds: float = Field(30.0, gt=0, description="the longest wait between tries")
+
+
+class CameraSettings(Settings):
+    """UVC and V4L2 cameras."""
+
+    pixel_format: Literal["auto", "y16", "8bit"] = Field(
+        "auto", description="y16: the raw 16 bit of a thermal core; auto: y16 where offered"
+    )
+    width: int | None = Field(None, gt=0, le=16384, description="px; null: the camera's own")
+    height: int | None = Field(None, gt=0, le=16384, description="px; null: the camera's own")
+    fps: float | None = Field(None, gt=0, description="frames per second; null: the camera's own")
+    bit_depth: int = Field(16, ge=9, le=16, description="significant bits of y16 pixels")
+
+
+class SyntheticSettings(Settings):
+    """The built-in scene: `synthetic:` as a source."""
+
+    seed: int = Field(7, ge=0, description="the same seed gives the same frames, to the bit")
+    width: int = Field(320, ge=32, le=4096, description="px")
+    height: int = Field(256, ge=32, le=4096, description="px")
+    fps: float = Field(30.0, gt=0, le=1000, description="frames per second")
+    seconds: float = Field(20.0, gt=0, description="length")
+    bit_depth: Literal[8, 14, 16] = Field(8, description="of a pixel")
+    targets: int = Field(4, ge=0, le=64, description="how many point targets")
+    snr: float = Field(
+        6.0, gt=0, description="a target's peak over the standard deviation of the local noise"
+    )
+    psf_sigma_px: float = Field(
+        0.9, gt=0, le=8, description="standard deviation of the optics' blur, px"
+    )
+    noise_sigma: float = Field(
+        4.0, ge=0, description="sensor noise, standard deviation in grey levels of 8 bit"
+    )
+    fixed_pattern_sigma: float = Field(
+        1.0, ge=0, description="fixed-pattern noise, grey levels of 8 bit"
+    )
+    dead_pixels: Fraction = Field(0.0002, description="share of dead or stuck pixels")
+    clutter: float = Field(
+        25.0, ge=0, description="contrast of clouds and terrain, grey levels of 8 bit"
+    )
+    drift_px_per_second: float = Field(3.0, ge=0, description="how fast clouds drift")
+    camera_drift_px_per_second: float = Field(0.0, ge=0, description="how fast the camera pans")
+    manoeuvres: bool = Field(True, description="targets turn and change speed")
+    crossing: bool = Field(True, description="two of the targets cross")
+    occlusion: bool = Field(True, description="a target passes behind something")
+    live: bool = Field(
+        False, description="give frames at the scene's own pace and drop what is not taken in time"
+    )
+
+
+class SourceSettings(Settings):
+    """Where frames come from and how their pixels are read."""
+
+    fps: float = Field(
+        30.0, gt=0, le=10000, description="frames per second of a folder or glob, which has none"
+    )
+    pace: Literal["fast", "realtime"] = Field(
+        "fast", description="realtime: replay a file at its own pace, as if it were live"
+    )
+    start_seconds: Seconds = Field(0.0, description="replay a file from here")
+    end_seconds: float | None = Field(None, gt=0, description="replay a file to here; null: all")
+    live_queue: int = Field(
+        2, ge=1, le=64, description="frames a live source may wait; more drop the oldest"
+    )
+    file_queue: int = Field(8, ge=1, le=256, description="frames read ahead from a file")
+    polarity: Literal["white_hot", "black_hot"] = Field(
+        "white_hot", description="black_hot: the camera shows hot things dark"
+    )
+    palette: Literal[
+        "auto", "grey", "ironbow", "inferno", "magma", "plasma", "jet", "hot", "rainbow", "turbo"
+    ] = Field(
+        "auto",
+        description="pseudo-colour turned back into intensity; auto: colourful pictures are "
+        "matched against the known palettes",
+    )
+    luma_range: Literal["auto", "limited", "full"] = Field(
+        "auto", description="limited: 16..235 is stretched to 0..255; auto: what the stream says"
+    )
+    exclude: ExcludeSettings = ExcludeSettings()
+    rtsp: RtspSettings = RtspSettings()
+    reconnect: ReconnectSettings = ReconnectSettings()
+    camera: CameraSettings = CameraSettings()
+    synthetic: SyntheticSettings = SyntheticSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> SourceSettings:
+        if self.end_seconds is not None and self.end_seconds <= self.start_seconds:
+            raise ValueError(
+                f"end_seconds {self.end_seconds:g} must be after start_seconds "
+                f"{self.start_seconds:g}"
+            )
+        return self
+
+
+class BatchSettings(Settings):
+    """How frames of several sources share one run of the network."""
+
+    max_size: int | None = Field(
+        None, ge=1, le=64, description="frames at most; null: 8 on a GPU, 1 on a CPU"
+    )
+    deadline_ms: float = Field(
+        2.0, ge=0, description="wait at most this long for more frames once one is there"
+    )
+    in_flight: int = Field(2, ge=1, le=8, description="batches on a GPU at once")
+
+
+class RangeSettings(Settings):
+    """How pixels of more than 8 bit are scaled for the network (not for the display)."""
+
+    low_percentile: float = Field(1.0, ge=0, lt=50, description="becomes black")
+    high_percentile: float = Field(99.0, gt=50, le=100, description="becomes near white")
+    min_span: float = Field(
+        64.0, gt=0, description="raw levels the range never gets narrower than: noise stays noise"
+    )
+    time_constant_seconds: float = Field(
+        10.0, ge=0, description="how slowly the range follows the scene"
+    )
+
+
+class DetectorSettings(Settings):
+    """The network, and how its mask becomes detections."""
+
+    weights: str = Field(
+        "auto", description="name in model/weights or path; auto: the best for the device"
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N"
+    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto", description="auto: fp16 on a GPU, fp32 on a CPU"
+    )
+    threads: int | None = Field(
+        None, ge=1, le=256, description="threads of the network on a CPU; null: all cores"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="probability a target must reach; null: the weights' own"
+    )
+    low_threshold: float = Field(
+        0.1, gt=0, lt=1, description="weaker components than this are not even looked at"
+    )
+    min_area_px: int = Field(1, ge=1, description="smaller components are ignored, px")
+    max_area_px: int = Field(
+        400, ge=1, description="larger components are marked as extended, px"
+    )
+    max_elongation: float = Field(
+        6.0, ge=1, description="components longer than this many widths are marked as extended"
+    )
+    max_detections: int = Field(
+        300, ge=1, description="the best so many of a frame are kept, by score"
+    )
+    batch: BatchSettings = BatchSettings()
+    range16: RangeSettings = RangeSettings()
+
+
+class TrackerSettings(Settings):
+    """The Kalman tracker."""
+
+    kind: Literal["kalman"] = Field("kalman", description="which tracker")
+    acceleration_sigma: float = Field(
+        150.0,
+        gt=0,
+        description="how hard targets manoeuvre: the spread, px/s, that a velocity gathers in 1 s",
+    )
+    position_sigma_px: float = Field(
+        0.7, gt=0, description="detections' position error for a target of one pixel, px"
+    )
+    initial_speed_sigma: float = Field(
+        60.0, gt=0, description="spread of speeds that new tracks may have, px/s"
+    )
+    gate_probability: float = Field(
+        0.997, gt=0, lt=1, description="share of true detections that fall inside the gate"
+    )
+    confirm_hits: int = Field(4, ge=1, description="M of `M of N`: detections to confirm a track")
+    confirm_window: int = Field(6, ge=1, description="N of `M of N`: frames they fall in")
+    coast_seconds: float = Field(
+        0.7, ge=0, description="a confirmed track is deleted after so long without a detection"
+    )
+    tentative_coast_seconds: float = Field(
+        0.15, ge=0, description="the same for a tentative track"
+    )
+    max_position_sigma_px: float = Field(
+        60.0, gt=0, description="a track less certain than this about its position is deleted, px"
+    )
+    birth_score: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="detections below this never start a track; null: the threshold"
+    )
+    track_extended: bool = Field(
+        True, description="follow components marked as extended; false: small targets only"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TrackerSettings:
+        if self.confirm_hits > self.confirm_window:
+            raise ValueError(
+                f"confirm_hits {self.confirm_hits} must not exceed confirm_window "
+                f"{self.confirm_window}"
+            )
+        return self
+
+
+class OverlaySettings(Settings):
+    """How the annotated picture looks."""
+
+    min_width: int = Field(
+        960, ge=64, le=8192, description="smaller pictures are scaled up for drawing, px"
+    )
+    trails_seconds: Seconds = Field(2.0, description="length of the trails; 0: none")
+    uncertainty: bool = Field(True, description="draw the 95 % ellipse of each position")
+    inset: bool = Field(True, description="zoom in on the most certain small target")
+    detections: bool = Field(False, description="draw detections that belong to no track too")
+    contrast: Literal["clahe", "stretch", "none"] = Field(
+        "stretch", description="of the drawn picture only; the network never sees it"
+    )
+    as_camera: bool = Field(True, description="show a black-hot camera's picture black-hot")
+
+
+class RecordSettings(Settings):
+    """The annotated video."""
+
+    enabled: bool = Field(True, description="write annotated.mp4")
+    codec: Literal["h264", "hevc", "mpeg4"] = Field("h264", description="h264 plays everywhere")
+    crf: int = Field(23, ge=0, le=51, description="quality: lower is better and larger")
+    preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"
+    ] = Field("veryfast", description="the encoder's effort")
+
+
+class DisplaySettings(Settings):
+    """The window."""
+
+    enabled: bool = Field(False, description="open a window; q or Esc closes it and stops")
+    max_fps: float = Field(30.0, gt=0, description="the window is drawn at most this often")
+
+
+class EventSettings(Settings):
+    """What happens when a track is confirmed and when it is lost."""
+
+    jsonl: bool = Field(True, description="append a line of JSON to events.jsonl")
+    stdout: bool = Field(False, description="print that line, too")
+    command: tuple[str, ...] = Field(
+        (),
+        description="run this program with its arguments; the event is its standard input, and "
+        "{event} {id} {x} {y} {score} {source} in the arguments are filled in",
+    )
+    command_timeout_seconds: float = Field(10.0, gt=0, description="then the program is killed")
+
+
+class OutputSettings(Settings):
+    """Where results go."""
+
+    directory: Path = Field(Path("output"), description="never overwritten: output-2 comes next")
+    overlay: OverlaySettings = OverlaySettings()
+    record: RecordSettings = RecordSettings()
+    display: DisplaySettings = DisplaySettings()
+    events: EventSettings = EventSettings()
+
+
+class LogSettings(Settings):
+    """Logs and the dashboard."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="log lines")
+    detail: Literal["full", "tracks", "counts"] = Field(
+        "full", description="frames.jsonl: everything, no detections, or numbers only"
+    )
+    dashboard: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: the live dashboard on a terminal, log lines elsewhere"
+    )
+    every_seconds: float = Field(5.0, gt=0, description="a line of status this often")
+
+
+class RunSettings(Settings):
+    """When to stop."""
+
+    max_frames: int | None = Field(None, ge=1, description="stop after so many frames a source")
+    max_seconds: float | None = Field(None, gt=0, description="stop after so long, wall clock")
+
+
+class StreamSettings(Settings):
+    """All settings of a run."""
+
+    source: SourceSettings = SourceSettings()
+    detector: DetectorSettings = DetectorSettings()
+    tracker: TrackerSettings = TrackerSettings()
+    output: OutputSettings = OutputSettings()
+    logs: LogSettings = LogSettings()
+    run: RunSettings = RunSettings()

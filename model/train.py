@@ -1,0 +1,69 @@
+"""``python -m model.train``: train MPCNet on a pack of pictures."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from model.training.data import CropSettings, load_pack
+from model.training.train import Recipe, Training, run, with_overrides
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    defaults = Recipe()
+    made = argparse.ArgumentParser(
+        prog="python -m model.train",
+        description="Train MPCNet on a pack made by `python -m model.training.pack`.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--pack", type=Path, required=True, help="the pack of pictures (.npz)")
+    made.add_argument("--output", type=Path, required=True, help="folder for what is written")
+    made.add_argument("--name", default=defaults.name, help="name of the weights")
+    made.add_argument("--width", type=int, default=defaults.width, help="32: mpcnet, 16: mpcnet-s")
+    made.add_argument("--steps", type=int, default=defaults.steps, help="optimiser steps")
+    made.add_argument("--batch", type=int, default=defaults.batch, help="crops a step")
+    made.add_argument("--crop", type=int, default=CropSettings().size, help="side of a crop, px")
+    made.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    made.add_argument("--seed", type=int, default=defaults.seed)
+    made.add_argument("--threads", type=int, help="of the CPU; all cores unless given")
+    made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    made.add_argument("--finetune", type=Path, help="start from these weights")
+    made.add_argument("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    recipe = with_overrides(
+        Recipe(crops=CropSettings(size=options.crop)),
+        name=options.name,
+        width=options.width,
+        steps=options.steps,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        threads=options.threads,
+    )
+    try:
+        training = Training(load_pack(options.pack), recipe, options.device)
+        if options.finetune is not None:
+            training.finetune_from(options.finetune)
+        if options.resume:
+            training.resume(options.output / "checkpoint.pt")
+        run(training, options.output)
+    except KeyboardInterrupt:
+        print("stopped; the checkpoint is saved: go on with --resume", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"model.train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Data, losses and the training of MPCNet. Nothing here is needed to run a stream."""

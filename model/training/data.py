@@ -1,0 +1,178 @@
+"""Training samples: packed pictures with their labels, and the random crops drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, special
+
+BACKGROUND, TARGET, IGNORE = 0, 1, 2
+"""Values of a label picture; IGNORE takes no part in the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Pictures decoded once and kept in memory.
+
+    Made by ``python -m model.training.pack``; read with :func:`load_pack`.
+    """
+
+    images: list[NDArray[np.uint8]]
+    """(H, W) uint8 white-hot intensity each."""
+    labels: list[NDArray[np.uint8]]
+    """(H, W) of BACKGROUND, TARGET or IGNORE each."""
+    kinds: list[str]
+    """Which collection each picture is of: the sampler draws collections by their share."""
+    mean: float
+    std: float
+    """Of the pixels of the pack, grey levels: the normalisation that travels in the weights."""
+
+
+def load_pack(path: Path) -> Pack:
+    """Read a pack.
+
+    Raises:
+        ValueError: the file is missing or is not a pack.
+    """
+    try:
+        with np.load(path) as data:
+            shapes, kinds = data["shapes"], [str(kind) for kind in data["kinds"]]
+            pixels, labels = data["pixels"], data["labels"]
+            mean, std = float(data["mean"]), float(data["std"])
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable pack of training pictures: {error}") from error
+    ends = np.cumsum(shapes.prod(axis=1))[:-1]
+    return Pack(
+        images=[p.reshape(s) for p, s in zip(np.split(pixels, ends), shapes, strict=True)],
+        labels=[p.reshape(s) for p, s in zip(np.split(labels, ends), shapes, strict=True)],
+        kinds=kinds,
+        mean=mean,
+        std=std,
+    )
+
+
+def save_pack(path: Path, pack: Pack) -> None:
+    """Write a pack, uncompressed: it is read at every start of a training."""
+    np.savez(
+        path,
+        mean=pack.mean,
+        std=pack.std,
+        kinds=np.array(pack.kinds),
+        shapes=np.array([image.shape for image in pack.images]),
+        pixels=np.concatenate([image.ravel() for image in pack.images]),
+        labels=np.concatenate([label.ravel() for label in pack.labels]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CropSettings:
+    """How crops are drawn and changed."""
+
+    size: int = 96
+    """Side of a crop, px."""
+    share: tuple[tuple[str, float], ...] = (("clip", 0.55), ("nuaa", 0.3), ("background", 0.15))
+    """How much of a batch each collection gives; a collection the pack lacks is left out."""
+    centred: float = 0.75
+    """Share of crops that lie around a target, where the picture has one."""
+    pasted: float = 0.35
+    """Share of crops that get one to three synthetic point targets."""
+
+
+class CropSampler:
+    """Draws augmented crops, the same ones for the same random generator."""
+
+    def __init__(self, pack: Pack, settings: CropSettings, rng: np.random.Generator) -> None:
+        self._pack = pack
+        self._settings = settings
+        self.rng = rng
+        self._members = {
+            kind: [i for i, have in enumerate(pack.kinds) if have == kind]
+            for kind, _ in settings.share
+        }
+        present = [(kind, share) for kind, share in settings.share if self._members[kind]]
+        if not present:
+            raise ValueError(f"the pack holds none of {[kind for kind, _ in settings.share]}")
+        self._kinds = [kind for kind, _ in present]
+        shares = np.array([share for _, share in present])
+        self._shares = shares / shares.sum()
+        self._targets = [np.argwhere(label == TARGET) for label in pack.labels]
+
+    def batch(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """(count, 1, S, S) normalised float32 pictures and (count, 1, S, S) uint8 labels."""
+        crops = [self._crop() for _ in range(count)]
+        pictures = np.stack([picture for picture, _ in crops])[:, None]
+        labels = np.stack([label for _, label in crops])[:, None]
+        return ((pictures - self._pack.mean) / self._pack.std).astype(np.float32), labels
+
+    def _crop(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        rng, size = self.rng, self._settings.size
+        kind = self._kinds[int(rng.choice(len(self._kinds), p=self._shares))]
+        which = int(rng.choice(self._members[kind]))
+        image, label = self._pack.images[which], self._pack.labels[which]
+        targets = self._targets[which]
+        height, width = image.shape
+        if len(targets) and rng.random() < self._settings.centred:
+            y, x = targets[int(rng.integers(len(targets)))]
+            top, left = (int(v - rng.integers(4, size - 4)) for v in (y, x))
+        else:
+            top = int(rng.integers(0, max(1, height - size + 1)))
+            left = int(rng.integers(0, max(1, width - size + 1)))
+        top = min(max(top, 0), max(0, height - size))
+        left = min(max(left, 0), max(0, width - size))
+        picture = image[top : top + size, left : left + size].astype(np.float32)
+        truth = label[top : top + size, left : left + size].copy()
+        missing = ((0, size - picture.shape[0]), (0, size - picture.shape[1]))
+        picture = np.pad(picture, missing, mode="reflect" if min(picture.shape) > 48 else "edge")
+        truth = np.pad(truth, missing, constant_values=IGNORE)
+
+        if rng.random() < 0.5:
+            picture, truth = picture[:, ::-1], truth[:, ::-1]
+        if rng.random() < 0.5:
+            picture, truth = picture[::-1], truth[::-1]
+        if rng.random() < 0.5:
+            picture, truth = picture.T, truth.T
+        picture, truth = np.ascontiguousarray(picture), np.ascontiguousarray(truth)
+        self._photometric(picture)
+        if rng.random() < self._settings.pasted:
+            for _ in range(int(rng.integers(1, 4))):
+                self._paste(picture, truth)
+        return np.clip(picture, 0, 255), truth
+
+    def _photometric(self, picture: NDArray[np.float32]) -> None:
+        """Another contrast and brightness, and a noisier sensor, in place."""
+        rng = self.rng
+        mean = float(picture.mean())
+        picture -= mean
+        picture *= float(np.exp(rng.uniform(-0.6, 0.4)))
+        picture += mean + float(rng.normal(0, 15))
+        if rng.random() < 0.4:
+            sigma = float(rng.uniform(0.5, 6.0))
+            picture += rng.normal(0, sigma, picture.shape).astype(np.float32)
+
+    def _paste(self, picture: NDArray[np.float32], truth: NDArray[np.uint8]) -> None:
+        """Add a point target blurred by a Gaussian PSF, in place, where nothing else is."""
+        rng, size = self.rng, self._settings.size
+        sigma = float(rng.uniform(0.6, 1.6))
+        y, x = rng.uniform(6, size - 7, 2)
+        reach = 6
+        y0, x0 = round(y) - reach, round(x) - reach
+        window = np.s_[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1]
+        if picture[window].shape != (13, 13) or (truth[window] != BACKGROUND).any():
+            return
+        surround = picture[window]
+        noise = 1.4826 * float(np.median(np.abs(surround - ndimage.median_filter(surround, 3))))
+        # Over textured ground a faint point is no target that anybody could tell apart.
+        spread = 0.5 * float(surround.std())
+        amplitude = float(rng.uniform(4.5, 14.0)) * max(noise, spread, 1.5)
+        edges = np.arange(-reach - 0.5, reach + 1.0)
+        along = [
+            np.diff(special.erf((edges - offset) / (sigma * np.sqrt(2))))
+            for offset in (y - round(y), x - round(x))
+        ]
+        spot = np.outer(*along)
+        spot /= spot.max()
+        surround += (amplitude * spot).astype(np.float32)
+        truth[window][spot > 0.4] = TARGET

@@ -1,0 +1,1 @@
+"""Grab frames, run them through detection and tracking, and hand the results on."""

@@ -1,0 +1,106 @@
+"""What the pipeline asks of its parts. It knows these protocols and no concrete class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from streamer.types import Detections, Frame, FrameResult, Image, Tracks
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Gives frames in order. One thread opens, reads and closes it."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a run, fit for a file name, free of passwords."""
+
+    @property
+    def address(self) -> str:
+        """Where the frames come from, for people: passwords replaced by ``***``."""
+
+    @property
+    def live(self) -> bool:
+        """True where time does not wait: an untaken frame is dropped. False: none may be lost."""
+
+    @property
+    def corrupt(self) -> int:
+        """Frames so far that could not be decoded. Each has used up an index."""
+
+    def open(self) -> None:
+        """Get ready to read; after an error or a close it may be called again.
+
+        Raises:
+            StreamError: it cannot be opened; the message says why in one line.
+        """
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end. Blocks for a bounded time only.
+
+        Raises:
+            StreamError: the source broke; a live one may be opened again.
+        """
+
+    def interrupt(self) -> None:
+        """Make a ``read`` that waits return None soon. Safe from any thread, and idempotent."""
+
+    def close(self) -> None:
+        """Let go of every handle. Idempotent."""
+
+
+class DetectionTicket(Protocol):
+    """A batch on its way through the detector."""
+
+    def result(self) -> list[Detections]:
+        """Wait for the batch: one ``Detections`` a frame, in the order submitted."""
+
+    @property
+    def stage_seconds(self) -> dict[str, float]:
+        """After ``result``: how long each stage took (``preprocess``, ``network``, ...)."""
+
+
+class Detector(Protocol):
+    """Finds targets in frames, a batch at a time, also of several sources."""
+
+    @property
+    def max_batch(self) -> int:
+        """The most frames one ``submit`` takes."""
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many tickets may be open at once: 1 where ``submit`` does the work itself."""
+
+    def submit(self, frames: Sequence[Frame]) -> DetectionTicket:
+        """Start on a batch. Frames may differ in size and source."""
+
+    def describe(self) -> dict[str, str]:
+        """What ran, for the summary: weights, weights_sha256, device, engine, mode, precision."""
+
+    def close(self) -> None:
+        """Let go of the device. Idempotent."""
+
+
+class Tracker(Protocol):
+    """Follows the targets of one source."""
+
+    def step(self, detections: Detections, image: Image | None = None) -> Tracks:
+        """Take in one frame's detections, in order of time: the tracks as known at that frame."""
+
+
+class Sink(Protocol):
+    """Takes the results of one source, in frame order. One thread writes and closes it."""
+
+    @property
+    def name(self) -> str:
+        """The stage's name in statistics: ``record``, ``tracks``, ..."""
+
+    def write(self, result: FrameResult) -> None:
+        """Take one processed frame.
+
+        Raises:
+            StreamError: it cannot go on; the message says why in one line.
+        """
+
+    def close(self) -> None:
+        """Finish every file. Idempotent."""

@@ -1,0 +1,163 @@
+"""Frames in, detections out, with real weights files on a CPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from configs.schema import DetectorSettings, RangeSettings
+from model.checkpoint import LoadedNetwork, NetworkInfo, WeightsError, load_network, save_network
+from model.detector import build_detector
+from model.engines.base import EngineBatch
+from model.engines.torch_cpu import TorchCpuEngine
+from model.mpcnet import MPCNet
+from model.preprocess import RangeEstimator, normalise
+from streamer.types import Frame, StreamError
+
+INFO = NetworkInfo(
+    name="tiny", width=8, mean=100.0, std=40.0, picture_size=256, threshold=0.3, recipe={}
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = MPCNet(8)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_network(path, network, INFO)
+    return path
+
+
+def frame(image: np.ndarray, index: int = 0, source: str = "a", pts: float = 0.0) -> Frame:
+    return Frame(
+        image=image,
+        bit_depth=image.dtype.itemsize * 8,
+        index=index,
+        pts_seconds=pts,
+        utc=0.0,
+        captured_seconds=0.0,
+        source=source,
+    )
+
+
+def picture(seed: int, shape: tuple[int, int] = (50, 70)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def network_of(path: Path) -> LoadedNetwork:
+    return load_network(path)
+
+
+def test_normalisation_is_the_weights_own_and_pads_with_the_mean() -> None:
+    pixels = torch.tensor([[[140, 60], [100, 255]]], dtype=torch.uint8)
+    x = normalise(pixels, torch.ones(1), torch.zeros(1), INFO)
+    assert x.shape == (1, 1, 32, 32)
+    assert x[0, 0, :2, :2].tolist() == [[1.0, -1.0], [0.0, pytest.approx(155 / 40)]]
+    assert x[0, 0, 2:].abs().max() == 0
+
+
+def test_the_engine_gives_what_the_network_gives(weights: Path) -> None:
+    network = network_of(weights)
+    image = picture(1, (64, 96))
+    engine = TorchCpuEngine(network, precision="auto", threads=None)
+    one = np.ones(1, np.float32)
+    probability = engine.submit(EngineBatch([image], one, 0 * one)).result()[0]
+    x = (torch.from_numpy(image).float() - INFO.mean) / INFO.std
+    with torch.inference_mode():
+        expected = network(x[None, None])[0, 0].numpy()
+    assert probability.shape == image.shape
+    assert np.abs(probability - expected).max() < 1e-3
+
+
+def test_a_batch_of_many_sizes_equals_one_at_a_time(weights: Path) -> None:
+    settings = DetectorSettings(weights=str(weights), device="cpu", low_threshold=0.001)
+    frames = [
+        frame(picture(1), 4, "a"),
+        frame(picture(2, (33, 41)), 9, "b"),
+        frame(picture(3), 2, "c"),
+        frame((picture(4).astype(np.uint16) * 64), 1, "d"),
+    ]
+    detector = build_detector(settings)
+    together = detector.submit(frames).result()
+    alone = [build_detector(settings).submit([each]).result()[0] for each in frames]
+    for got, want, given in zip(together, alone, frames, strict=True):
+        assert got.frame_index == given.index
+        assert got.xy == pytest.approx(want.xy, abs=1e-3)
+        assert got.score == pytest.approx(want.score, abs=1e-4)
+
+
+def test_the_threshold_is_the_weights_own_unless_set(weights: Path) -> None:
+    assert build_detector(DetectorSettings(weights=str(weights))).threshold == pytest.approx(0.3)
+    asked = DetectorSettings(weights=str(weights), threshold=0.7)
+    assert build_detector(asked).threshold == pytest.approx(0.7)
+
+
+def test_the_description_names_what_ran(weights: Path) -> None:
+    said = build_detector(DetectorSettings(weights=str(weights), device="cpu")).describe()
+    assert said["weights"] == "tiny"
+    assert len(said["weights_sha256"]) == 64
+    assert (said["device"], said["engine"], said["precision"]) == ("cpu", "torch-cpu", "fp32")
+
+
+def test_missing_weights_are_refused() -> None:
+    with pytest.raises(WeightsError, match="no-such-network"):
+        build_detector(DetectorSettings(weights="no-such-network"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_missing_gpu_is_one_line(weights: Path) -> None:
+    with pytest.raises(StreamError, match="CUDA"):
+        build_detector(DetectorSettings(weights=str(weights), device="cuda"))
+
+
+def test_half_precision_is_refused_on_a_cpu(weights: Path) -> None:
+    with pytest.raises(StreamError, match="fp16"):
+        build_detector(DetectorSettings(weights=str(weights), device="cpu", precision="fp16"))
+
+
+class TestRange:
+    """16-bit scaling."""
+
+    def scene(self, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return np.clip(rng.normal(8000, 200, (120, 160)), 0, 65535).astype(np.uint16)
+
+    def test_8_bit_stays(self) -> None:
+        assert RangeEstimator(RangeSettings()).gain_and_offset(frame(picture(0))) == (1.0, 0.0)
+
+    def test_the_scene_fills_the_grey_levels(self) -> None:
+        scene = self.scene(0)
+        gain, offset = RangeEstimator(RangeSettings()).gain_and_offset(frame(scene))
+        grey = scene * gain + offset
+        assert np.percentile(grey, 1) == pytest.approx(16, abs=3)
+        assert np.percentile(grey, 99) == pytest.approx(224, abs=3)
+
+    def test_a_hot_object_does_not_pump_it(self) -> None:
+        estimator = RangeEstimator(RangeSettings())
+        before = estimator.gain_and_offset(frame(self.scene(0)))[0]
+        for k in range(1, 31):
+            scene = self.scene(k)
+            scene[40:70, 40:80] = 30000
+            after = estimator.gain_and_offset(frame(scene, k, pts=k / 30))[0]
+        small = self.scene(99)
+        small[40:45, 40:45] = 30000
+        fresh = RangeEstimator(RangeSettings()).gain_and_offset(frame(small))[0]
+        assert fresh == pytest.approx(before, rel=0.05)
+        assert after > before / 8
+
+    def test_noise_alone_stays_noise(self) -> None:
+        flat = np.full((100, 100), 8000, np.uint16)
+        gain, _ = RangeEstimator(RangeSettings(min_span=64)).gain_and_offset(frame(flat))
+        assert gain == pytest.approx(208 / 64)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu_with_batches_in_flight(weights: Path) -> None:
+    cuda = build_detector(DetectorSettings(weights=str(weights), device="cuda", precision="fp32"))
+    cpu = build_detector(DetectorSettings(weights=str(weights), device="cpu"))
+    batches = [[frame(picture(10 * k + j), k) for j in range(3)] for k in range(6)]
+    tickets = [cuda.submit(batch) for batch in batches]
+    for ticket, batch in zip(tickets, batches, strict=True):
+        for got, want in zip(ticket.result(), cpu.submit(batch).result(), strict=True):
+            assert got.xy == pytest.approx(want.xy, abs=0.2)
