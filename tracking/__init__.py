@@ -1,0 +1,24 @@
+"""From detections to tracks: motion, association and life of point targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from configs.schema import TrackerSettings
+from streamer.protocols import Tracker
+from tracking.tracker import KalmanTracker
+
+TRACKERS: dict[str, Callable[[TrackerSettings, float], Tracker]] = {
+    "kalman": lambda settings, threshold: KalmanTracker(settings, threshold=threshold),
+}
+"""Every tracker by its ``tracker.kind``."""
+
+
+def build_tracker(settings: TrackerSettings, threshold: float) -> Tracker:
+    """A fresh tracker for one source.
+
+    Args:
+        settings: ``settings.kind`` says which tracker.
+        threshold: score, 0..1, that a detection must reach to be more than a continuation.
+    """
+    return TRACKERS[settings.kind](settings, threshold)

@@ -1,0 +1,21 @@
+"""Checks of command-line arguments that the package's commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def positive_number(text: str) -> float:
+    """``text`` as a finite number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value

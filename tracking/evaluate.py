@@ -1,0 +1,213 @@
+"""Score tracks against truth: ``python -m tracking.evaluate GT_DIR PRED_DIR --json FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from streamer.types import StreamError
+from tracking.arguments import positive_number
+from tracking.metrics import Counts, count_clip, pooled, rates
+from tracking.mot import MotTable, read_mot
+
+logger = logging.getLogger(__name__)
+
+# MATLAB counts pixels from 1, we count from 0.
+MATLAB_SHIFT_PX = -1.0
+
+EPILOG = """\
+GT_DIR holds NAME.gt.txt or NAME.txt, PRED_DIR holds NAME/tracks.txt or NAME.txt. Every clip that
+has tracks is scored, or with --clips exactly those listed. A target is tracked in a frame when a
+track's centre lies in its box; a track is false when it was in no box for 3 frames or more.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Exit code 0: done; 1: a file is missing or wrong; 2: wrong usage."""
+    options = _parser().parse_args(argv)
+    try:
+        clips = _count_clips(options)
+        report = {
+            "fps": options.fps,
+            "pooled": _entry(pooled(clips.values()), options.fps),
+            "groups": {name: _entry(c, options.fps) for name, c in _by_group(clips).items()},
+            "clips": {name: _entry(c, options.fps) for name, c in clips.items()},
+        }
+        table = markdown(clips, options.fps)
+        _write(options.json, json.dumps(report, indent=2) + "\n")
+        if options.markdown:
+            _write(options.markdown, table)
+    except StreamError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(table)
+    return 0
+
+
+def markdown(clips: dict[str, Counts], fps: float) -> str:
+    """The table for people: a row a group, then all of them.
+
+    Args:
+        clips: what was counted, by the clips' names.
+        fps: frames per second of all clips.
+    """
+    rows = [
+        "| clips | n | minutes | labelled frames | tracked | 95 % interval | tracks | false "
+        "| false a minute | 95 % interval | id switches | ids a target |",
+        "| --- " + "| ---: " * 11 + "|",
+    ]
+    for name, counts in [*_by_group(clips).items(), ("all", pooled(clips.values()))]:
+        rate = rates(counts, fps)
+        cells = (
+            name,
+            counts.clips,
+            f"{rate.minutes:.2f}",
+            counts.labelled,
+            _number(rate.tracked_share, 100, " %"),
+            _interval(rate.tracked_share_interval, 100, " %"),
+            counts.tracks,
+            counts.false_tracks,
+            _number(rate.false_tracks_per_minute),
+            _interval(rate.false_tracks_per_minute_interval),
+            counts.identity_switches,
+            _number(rate.ids_per_found_target),
+        )
+        rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tracking.evaluate",
+        description="Score MOTChallenge tracks against MOTChallenge truth.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("truth", type=Path, metavar="GT_DIR", help="folder of truth files")
+    parser.add_argument("tracks", type=Path, metavar="PRED_DIR", help="folder of track files")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="all numbers")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, also printed")
+    parser.add_argument("--fps", type=positive_number, default=30.0, help="frames per second (30)")
+    parser.add_argument("--clips", type=Path, metavar="FILE", help="names to score, one a line")
+    parser.add_argument(
+        "--lengths",
+        type=Path,
+        metavar="FILE",
+        help="lines of NAME,FRAMES; without it a clip ends with its last label or track",
+    )
+    parser.add_argument(
+        "--matlab-pixels",
+        action="store_true",
+        help="the truth counts pixels from 1: subtract 1 from x and y",
+    )
+    parser.add_argument(
+        "--count-unlabelled",
+        action="store_true",
+        help="clips without a single label count, too: all their tracks are false",
+    )
+    return parser
+
+
+def _count_clips(options: argparse.Namespace) -> dict[str, Counts]:
+    for folder in (options.truth, options.tracks):
+        if not folder.is_dir():
+            raise StreamError(f"{folder} is not a folder")
+    names = _listed(options.clips) if options.clips else _names_with_tracks(options.tracks)
+    lengths = _read_lengths(options.lengths) if options.lengths else {}
+    clips: dict[str, Counts] = {}
+    for name in names:
+        truth = _read_truth(options.truth, name)
+        if not len(truth) and not options.count_unlabelled:
+            logger.info("%s has no labels: not scored", name)
+            continue
+        tracks = _read_tracks(options.tracks, name)
+        if options.matlab_pixels:
+            truth = truth.shifted(MATLAB_SHIFT_PX)
+        if options.lengths and name not in lengths:
+            raise StreamError(f"{options.lengths} has no length of {name}")
+        frames = lengths.get(name, max(truth.last_frame, tracks.last_frame))
+        clips[name] = count_clip(truth.keep(truth.frame <= frames), tracks, frames)
+    if not clips:
+        raise StreamError(f"nothing to score: no clip in {options.tracks} has tracks and labels")
+    return clips
+
+
+def _listed(path: Path) -> list[str]:
+    """The names in a list, one a line; a line that begins with # is a remark."""
+    lines = (line.strip() for line in _read(path).splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _names_with_tracks(folder: Path) -> list[str]:
+    files = {path.stem for path in folder.glob("*.txt")}
+    return sorted(files | {path.parent.name for path in folder.glob("*/tracks.txt")})
+
+
+def _read_tracks(folder: Path, name: str) -> MotTable:
+    inside, beside = folder / name / "tracks.txt", folder / f"{name}.txt"
+    if not inside.exists() and not beside.exists():
+        raise StreamError(f"no tracks of {name}: expected {inside} or {beside}")
+    return read_mot(inside if inside.exists() else beside)
+
+
+def _read_truth(folder: Path, name: str) -> MotTable:
+    for path in (folder / f"{name}.gt.txt", folder / f"{name}.txt"):
+        if path.exists():
+            return read_mot(path)
+    return MotTable.empty()
+
+
+def _read_lengths(path: Path) -> dict[str, int]:
+    lengths = {}
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, _, count = line.rpartition(",")
+        if not name or not count.strip().isdecimal():
+            raise StreamError(f"{path}:{number}: {line.strip()!r}, expected NAME,FRAMES")
+        lengths[name.strip()] = int(count)
+    return lengths
+
+
+def _by_group(clips: dict[str, Counts]) -> dict[str, Counts]:
+    """Pooled over the clips whose names differ only in the number at the end."""
+    groups: dict[str, Counts] = {}
+    for name, counts in sorted(clips.items()):
+        group = re.sub(r"[-_ ]*\d[\d_-]*$", "", name) or "other"
+        groups[group] = groups.get(group, Counts()) + counts
+    return groups
+
+
+def _entry(counts: Counts, fps: float) -> dict[str, object]:
+    return asdict(counts) | asdict(rates(counts, fps))
+
+
+def _number(value: float | None, scale: float = 1.0, unit: str = "") -> str:
+    return "-" if value is None else f"{value * scale:.2f}{unit}"
+
+
+def _interval(value: tuple[float, float] | None, scale: float = 1.0, unit: str = "") -> str:
+    return "-" if value is None else f"{value[0] * scale:.2f} to {value[1] * scale:.2f}{unit}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StreamError(f"cannot read {path}: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StreamError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

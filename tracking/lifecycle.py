@@ -1,0 +1,118 @@
+"""The life of tracks: how one is stored, when it is confirmed and when it ends.
+
+A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
+once and for all; from then on it is reported, as *coasting* in the frames that have no detection
+for it. It ends when it went without a detection for too long, by the stream's clock and not by a
+count of frames, when its position has become too uncertain to mean anything, or when it left the
+picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from configs.schema import TrackerSettings
+from streamer.types import BoolArray, FloatArray, IntArray
+from tracking.motion import POSITION
+
+# Sums of frame times round: a track must not live a frame longer at 60 fps than at 10 for it.
+TIME_TOLERANCE_SECONDS = 1e-6
+
+
+@dataclass(slots=True)
+class TrackTable:
+    """All live tracks of one tracker, one row each, oldest first: a struct of arrays."""
+
+    track_id: IntArray
+    """(M,)"""
+    mean: FloatArray
+    """(M, 4) state: x, y, vx, vy."""
+    cov: FloatArray
+    """(M, 4, 4) covariance of ``mean``."""
+    size: FloatArray
+    """(M, 2) smoothed width and height of the target, px."""
+    score: FloatArray
+    """(M,) running confidence, 0..1."""
+    confirmed: BoolArray
+    """(M,) True once M of N was met."""
+    hits: BoolArray
+    """(M, N) the last N frames, newest first: True where a strong detection updated the track."""
+    first_seen: FloatArray
+    """(M,) the tracker's clock at the first detection, s."""
+    last_seen: FloatArray
+    """(M,) the tracker's clock at the last detection, s."""
+    detection: IntArray
+    """(M,) the detection that updated it in this frame; -1 where none did."""
+
+    def __len__(self) -> int:
+        return len(self.track_id)
+
+    @classmethod
+    def empty(cls, window: int) -> TrackTable:
+        """No tracks; ``window`` is the N of M of N."""
+        return cls(
+            track_id=np.empty(0, dtype=np.int64),
+            mean=np.empty((0, 4)),
+            cov=np.empty((0, 4, 4)),
+            size=np.empty((0, 2)),
+            score=np.empty(0),
+            confirmed=np.empty(0, dtype=np.bool_),
+            hits=np.empty((0, window), dtype=np.bool_),
+            first_seen=np.empty(0),
+            last_seen=np.empty(0),
+            detection=np.empty(0, dtype=np.int64),
+        )
+
+    def keep(self, rows: BoolArray) -> TrackTable:
+        """The table with only the rows where ``rows`` (M,) is True."""
+        return TrackTable(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def extended_by(self, other: TrackTable) -> TrackTable:
+        """The table with the rows of ``other`` below its own."""
+        return TrackTable(
+            **{
+                f.name: np.concatenate((getattr(self, f.name), getattr(other, f.name)))
+                for f in fields(self)
+            }
+        )
+
+
+def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True for tracks that are or have just become confirmed, by M of N."""
+    enough = table.hits.sum(axis=1) >= settings.confirm_hits
+    return np.asarray(table.confirmed | enough, dtype=np.bool_)
+
+
+def too_uncertain(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True where a track's position could be almost anywhere: it claims no detection."""
+    variance = np.einsum("mii->mi", table.cov[:, POSITION, POSITION]).max(axis=1, initial=0.0)
+    return np.asarray(variance > settings.max_position_sigma_px**2, dtype=np.bool_)
+
+
+def ended(
+    table: TrackTable,
+    settings: TrackerSettings,
+    clock: float,
+    picture_size: tuple[int, int] | None,
+) -> BoolArray:
+    """Which tracks are over. A track that has a detection in this frame never is.
+
+    Args:
+        table: the tracks, after the frame's updates.
+        settings: the limits.
+        clock: the tracker's clock, s.
+        picture_size: (width, height), px; None where it is not known and nothing can leave.
+
+    Returns:
+        (M,) True where a track is over.
+    """
+    limit = np.where(table.confirmed, settings.coast_seconds, settings.tentative_coast_seconds)
+    over = clock - table.last_seen > limit + TIME_TOLERANCE_SECONDS
+    over |= too_uncertain(table, settings)
+    if picture_size is not None:
+        x, y = table.mean[:, 0], table.mean[:, 1]
+        width, height = picture_size
+        over |= (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
+    return np.asarray(over & (table.detection < 0), dtype=np.bool_)

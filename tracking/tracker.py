@@ -1,0 +1,263 @@
+"""The Kalman tracker: a frame's detections in, the tracks as known at that frame out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.schema import TrackerSettings
+from streamer.types import (
+    BoolArray,
+    Detections,
+    FloatArray,
+    Image,
+    IntArray,
+    Tracks,
+    TrackState,
+)
+from tracking import kalman
+from tracking.association import associate, gate_threshold
+from tracking.lifecycle import TrackTable, confirmed_now, ended, too_uncertain
+from tracking.motion import POSITION, VELOCITY, ConstantVelocity
+
+# A centroid of a component wobbles by this share of the component's width as its edge flickers.
+WOBBLE_SHARE = 0.1
+# At this SNR, noise adds as much to a centroid's variance as everything else does.
+REFERENCE_SNR = 3.0
+# A new size moves the remembered size by this share: boxes breathe less than masks flicker.
+SIZE_GAIN = 0.3
+# The running confidence follows the detections' scores, 0 where there is none, this slowly.
+SCORE_SECONDS = 0.3
+# No picture is this large: what lies beyond is damage, and squaring it would overflow.
+LARGEST_PX = 1e6
+# After such a gap every track is lost. A longer one would only make the numbers overflow.
+LONGEST_GAP_SECONDS = 3600.0
+
+
+class KalmanTracker:
+    """Follows the targets of one source by a Kalman filter each, constant velocity.
+
+    Ids count from 1 within the tracker, whatever other trackers do. What comes out depends only on
+    the detections and their times: not on their order within a frame.
+
+    Args:
+        settings: the limits and noises.
+        threshold: score, 0..1, from which a detection is strong: weaker ones only continue tracks.
+    """
+
+    def __init__(self, settings: TrackerSettings, *, threshold: float) -> None:
+        if not 0.0 < threshold < 1.0:
+            raise ValueError(f"threshold is {threshold}, expected between 0 and 1")
+        self._settings = settings
+        self._threshold = threshold
+        self._birth_score = threshold if settings.birth_score is None else settings.birth_score
+        self._gate = gate_threshold(settings.gate_probability)
+        self._motion = ConstantVelocity(settings.acceleration_sigma, settings.initial_speed_sigma)
+        self._tracks = TrackTable.empty(settings.confirm_window)
+        self._next_id = 1
+        self._clock = 0.0
+        self._last_pts: float | None = None
+
+    def step(self, detections: Detections, image: Image | None = None) -> Tracks:
+        """Take in one frame's detections, in order of time: the tracks as known at that frame.
+
+        A timestamp that repeats or goes back counts as no time at all; the next one is measured
+        from it. Detections with a non-finite or absurd (beyond a million px) position or box are
+        ignored.
+
+        Args:
+            detections: what was found in the frame. A NaN or non-positive ``peak_snr`` is taken as
+                unknown.
+            image: the frame's picture; only its size is used, to see when a track leaves it.
+        """
+        measured = _measurements(detections, self._settings)
+        dt = self._advance_clock(detections.pts_seconds)
+
+        self._predict(dt)
+        matched = self._associate(measured)
+        self._update(measured, matched, dt)
+        self._delete(None if image is None else (image.shape[1], image.shape[0]))
+        self._initiate(measured, matched)
+        return self._snapshot()
+
+    def _advance_clock(self, pts_seconds: float) -> float:
+        last = pts_seconds if self._last_pts is None else self._last_pts
+        dt = min(max(0.0, pts_seconds - last), LONGEST_GAP_SECONDS)
+        self._last_pts = pts_seconds
+        self._clock += dt
+        return dt
+
+    def _predict(self, dt: float) -> None:
+        tracks = self._tracks
+        tracks.mean, tracks.cov = kalman.predict(
+            tracks.mean, tracks.cov, self._motion.transition(dt), self._motion.process_noise(dt)
+        )
+
+    def _associate(self, measured: _Measurements) -> IntArray:
+        tracks = self._tracks
+        distance, log_det = kalman.innovation_statistics(
+            tracks.mean, tracks.cov, measured.xy, measured.noise
+        )
+        distance[too_uncertain(tracks, self._settings)] = np.inf
+        return associate(
+            distance,
+            log_det,
+            gate=self._gate,
+            confirmed=tracks.confirmed,
+            strong=measured.score >= self._threshold,
+        )
+
+    def _update(self, measured: _Measurements, matched: IntArray, dt: float) -> None:
+        tracks, settings = self._tracks, self._settings
+        hit = matched >= 0
+        used = matched[hit]
+        tracks.mean[hit], tracks.cov[hit] = kalman.update(
+            tracks.mean[hit], tracks.cov[hit], measured.xy[used], measured.noise[used]
+        )
+        tracks.size[hit] += SIZE_GAIN * (measured.size[used] - tracks.size[hit])
+        tracks.last_seen[hit] = self._clock
+
+        evidence = np.zeros(len(tracks))
+        evidence[hit] = measured.score[used]
+        tracks.score += -math.expm1(-dt / SCORE_SECONDS) * (evidence - tracks.score)
+        tracks.detection = np.full(len(tracks), -1, dtype=np.int64)
+        tracks.detection[hit] = measured.index[used]
+        # Weak detections keep a track going but are no evidence for it: clutter is full of them.
+        tracks.hits[:, 1:] = tracks.hits[:, :-1]
+        tracks.hits[:, 0] = evidence >= self._threshold
+        tracks.confirmed = confirmed_now(tracks, settings)
+
+    def _delete(self, picture_size: tuple[int, int] | None) -> None:
+        over = ended(self._tracks, self._settings, self._clock, picture_size)
+        if over.any():
+            self._tracks = self._tracks.keep(~over)
+
+    def _initiate(self, measured: _Measurements, matched: IntArray) -> None:
+        free = measured.score >= self._birth_score
+        free[matched[matched >= 0]] = False
+        candidates = np.flatnonzero(free)
+        if not len(candidates):
+            return
+        born = candidates[self._stand_alone(measured, candidates)]
+        if not len(born):
+            return
+        mean, cov = self._motion.initial(measured.xy[born], measured.noise[born])
+        hits = np.zeros((len(born), self._settings.confirm_window), dtype=np.bool_)
+        hits[:, 0] = measured.score[born] >= self._threshold
+        now = np.full(len(born), self._clock)
+        newborn = TrackTable(
+            track_id=np.arange(self._next_id, self._next_id + len(born), dtype=np.int64),
+            mean=mean,
+            cov=cov,
+            size=measured.size[born],
+            score=measured.score[born],
+            confirmed=np.zeros(len(born), dtype=np.bool_),
+            hits=hits,
+            first_seen=now,
+            last_seen=now,
+            detection=measured.index[born],
+        )
+        newborn.confirmed = confirmed_now(newborn, self._settings)
+        self._next_id += len(born)
+        self._tracks = self._tracks.extended_by(newborn)
+
+    def _stand_alone(self, measured: _Measurements, candidates: IntArray) -> BoolArray:
+        """Which candidates for a new track are no mere fragment of a target already accounted for.
+
+        A blob that breaks up gives two detections for one target. The one that is left over lies
+        in the gate or in the box of the track that took the other, or, when both are new, of the
+        better one. Two targets that begin as close as that are one until they part.
+        """
+        tracks = self._tracks
+        seen = tracks.keep(tracks.detection >= 0)
+        xy, noise = measured.xy[candidates], measured.noise[candidates]
+        distance, _ = kalman.innovation_statistics(seen.mean, seen.cov, xy, noise)
+        inside_box = _within(seen.mean[:, POSITION], seen.size, xy)
+        alone: BoolArray = ~np.any((distance <= self._gate) | inside_box, axis=0)
+
+        rest = np.flatnonzero(alone)  # best first, as _measurements sorted them
+        mean, cov = self._motion.initial(xy[rest], noise[rest])
+        distance, _ = kalman.innovation_statistics(mean, cov, xy[rest], noise[rest])
+        size = measured.size[candidates][rest]
+        fragment = (distance <= self._gate) | _within(xy[rest], size, xy[rest])
+        for better, row in enumerate(rest):
+            if alone[row]:
+                alone[rest[better + 1 :][fragment[better, better + 1 :]]] = False
+        return alone
+
+    def _snapshot(self) -> Tracks:
+        tracks = self._tracks
+        state = np.where(
+            tracks.confirmed,
+            np.where(tracks.detection >= 0, TrackState.CONFIRMED, TrackState.COASTING),
+            TrackState.TENTATIVE,
+        )
+        xy = tracks.mean[:, POSITION]
+        return Tracks(
+            track_id=tracks.track_id,
+            xy=xy,
+            velocity=tracks.mean[:, VELOCITY],
+            position_cov=tracks.cov[:, POSITION, POSITION],
+            boxes_xyxy=np.hstack((xy - tracks.size / 2, xy + tracks.size / 2)),
+            score=tracks.score,
+            state=state,
+            age_seconds=self._clock - tracks.first_seen,
+            seconds_since_update=self._clock - tracks.last_seen,
+            detection_index=tracks.detection,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measurements:
+    """A frame's usable detections, best first, as the filter sees them."""
+
+    index: IntArray
+    """(N,) rows in the frame's ``Detections``."""
+    xy: FloatArray
+    """(N, 2) px."""
+    noise: FloatArray
+    """(N, 2, 2) covariance of ``xy``, px^2."""
+    size: FloatArray
+    """(N, 2) width and height, px."""
+    score: FloatArray
+    """(N,) 0..1."""
+
+
+def _measurements(detections: Detections, settings: TrackerSettings) -> _Measurements:
+    fields = np.column_stack((detections.xy, detections.boxes_xyxy))
+    usable = (np.abs(fields) < LARGEST_PX).all(axis=1) & np.isfinite(detections.score)
+    if not settings.track_extended:
+        usable &= ~detections.extended
+    index = np.flatnonzero(usable)
+    # One order for every permutation of the same detections, so that ids and ties agree.
+    snr = np.nan_to_num(detections.peak_snr[index], nan=0.0)
+    area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
+    columns = (snr, area, *fields[index].T[::-1], -detections.score[index])
+    order = np.lexsort(columns)
+    index, snr, area = index[order], snr[order], area[order]
+
+    variance = _position_variance(settings.position_sigma_px, area, snr)
+    boxes = detections.boxes_xyxy[index]
+    return _Measurements(
+        index=index,
+        xy=detections.xy[index],
+        noise=variance[:, None, None] * np.eye(2),
+        size=np.abs(boxes[:, 2:] - boxes[:, :2]),
+        score=np.clip(detections.score[index], 0.0, 1.0),
+    )
+
+
+def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> FloatArray:
+    """(N,) variance of each centroid, px^2: larger for wide and for faint components."""
+    known = snr > 0.0
+    noise = np.square(REFERENCE_SNR / np.maximum(np.where(known, snr, np.inf), 1.0))
+    wobble = np.square(WOBBLE_SHARE) * (area_px - 1.0)
+    return np.asarray(sigma**2 * (1.0 + noise) + wobble, dtype=np.float64)
+
+
+def _within(centres: FloatArray, sizes: FloatArray, points: FloatArray) -> BoolArray:
+    """(M, N) True where point n (N, 2) lies in the box of size m (M, 2) about centre m (M, 2)."""
+    offset = np.abs(points[None, :, :] - centres[:, None, :])
+    return np.asarray((offset <= sizes[:, None, :] / 2).all(axis=2), dtype=np.bool_)
