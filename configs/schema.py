@@ -60,6 +60,9 @@ class RtspSettings(Settings):
     open_timeout_seconds: float = Field(10.0, gt=0, description="give up connecting after this")
     read_timeout_seconds: float = Field(5.0, gt=0, description="no data for so long is an error")
     tls_verify: bool = Field(True, description="check the certificate of an rtsps:// camera")
+    tls_ca_file: Path | None = Field(
+        None, description="certificate to trust, PEM: that of a camera which signed its own"
+    )
 
 
 class ReconnectSettings(Settings):
@@ -211,9 +214,7 @@ class DetectorSettings(Settings):
         0.1, gt=0, lt=1, description="weaker components than this are not even looked at"
     )
     min_area_px: int = Field(1, ge=1, description="smaller components are ignored, px")
-    max_area_px: int = Field(
-        400, ge=1, description="larger components are marked as extended, px"
-    )
+    max_area_px: int = Field(400, ge=1, description="larger components are marked as extended, px")
     max_elongation: float = Field(
         6.0, ge=1, description="components longer than this many widths are marked as extended"
     )
@@ -229,7 +230,7 @@ class TrackerSettings(Settings):
 
     kind: Literal["kalman"] = Field("kalman", description="which tracker")
     acceleration_sigma: float = Field(
-        150.0,
+        80.0,
         gt=0,
         description="how hard targets manoeuvre: the spread, px/s, that a velocity gathers in 1 s",
     )
@@ -247,11 +248,9 @@ class TrackerSettings(Settings):
     coast_seconds: float = Field(
         0.7, ge=0, description="a confirmed track is deleted after so long without a detection"
     )
-    tentative_coast_seconds: float = Field(
-        0.15, ge=0, description="the same for a tentative track"
-    )
+    tentative_coast_seconds: float = Field(0.15, ge=0, description="the same for a tentative track")
     max_position_sigma_px: float = Field(
-        60.0, gt=0, description="a track less certain than this about its position is deleted, px"
+        100.0, gt=0, description="a track less certain than this about its position is deleted, px"
     )
     birth_score: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="detections below this never start a track; null: the threshold"
@@ -292,9 +291,9 @@ class RecordSettings(Settings):
     enabled: bool = Field(True, description="write annotated.mp4")
     codec: Literal["h264", "hevc", "mpeg4"] = Field("h264", description="h264 plays everywhere")
     crf: int = Field(23, ge=0, le=51, description="quality: lower is better and larger")
-    preset: Literal[
-        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"
-    ] = Field("veryfast", description="the encoder's effort")
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = (
+        Field("veryfast", description="the encoder's effort")
+    )
 
 
 class DisplaySettings(Settings):

@@ -1,8 +1,14 @@
 """Fixtures for every test."""
 
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +18,53 @@ def shared_dir() -> Path:
     if not shared.is_dir():
         pytest.skip("needs the folder 'shared' beside the checkout")
     return shared
+
+
+@dataclass
+class RtspServer:
+    """A running RTSP server."""
+
+    process: subprocess.Popen[str]
+    """To be stopped or killed in the middle of a stream."""
+    address: str
+    """``rtsp://127.0.0.1:PORT/live``, without user and password."""
+
+
+@pytest.fixture
+def serve_rtsp() -> Iterator[Callable[..., RtspServer]]:
+    """Give ``serve(clip, user="", password="")``: a real RTSP server on this machine, which plays
+    the H.264 clip to whoever connects, until the test is over."""
+    with ExitStack() as servers:
+
+        def serve(clip: Path, user: str = "", password: str = "") -> RtspServer:
+            return servers.enter_context(_rtsp_server(clip, user, password))
+
+        yield serve
+
+
+@contextmanager
+def _rtsp_server(clip: Path, user: str, password: str) -> Iterator[RtspServer]:
+    """Run ``sources/rtsp_server.py`` with the system's Python; skip the test where it cannot run."""
+    if not Path(SYSTEM_PYTHON).exists():
+        pytest.skip(f"needs {SYSTEM_PYTHON} with the bindings of GStreamer's RTSP server")
+    command = [SYSTEM_PYTHON, str(Path(__file__).parent / "sources" / "rtsp_server.py"), str(clip)]
+    if user:
+        command += ["--user", user, "--password", password]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            port = process.stdout.readline().strip()
+            if not port:
+                error = "".join(process.stderr.read().strip().splitlines()[-1:])
+                if "Error" in error and ("gi" in error or "Gst" in error):
+                    pytest.skip(
+                        "needs gir1.2-gst-rtsp-server-1.0, python3-gi and "
+                        f"gstreamer1.0-plugins-good, -bad and -ugly: {error}"
+                    )
+                pytest.fail(f"the RTSP server did not start: {error}")
+            yield RtspServer(process, f"rtsp://127.0.0.1:{port}/live")
+        finally:
+            process.kill()

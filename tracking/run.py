@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.load import load_settings
+from configs.load import SettingsError, load_settings
 from streamer.types import StreamError
 from tracking import build_tracker
 from tracking.arguments import positive_number
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load_settings(options.config, options.set)
-    except ValueError as error:
+    except SettingsError as error:
         parser.exit(2, f"error: {error}\n")
     threshold = settings.detector.threshold or DEFAULT_THRESHOLD
     tracker = build_tracker(settings.tracker, threshold)
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("detections", type=Path, metavar="DETECTIONS", help="a file of detections")
     parser.add_argument("--fps", type=positive_number, required=True, help="frames per second")
     parser.add_argument("--output", type=Path, required=True, metavar="TRACKS", help="the tracks")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a YAML file of settings")
+    parser.add_argument("--config", metavar="FILE", help="a preset's name or a YAML file")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting on top of it"
     )

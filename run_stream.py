@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Point it at a stream: frames in, tracks and annotated video out.
+
+This is the only place that wires the parts together: settings, sources, the detector, a tracker
+and sinks for each source, the pipeline that runs them, and the summary at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from configs.load import SettingsError, load_settings, preset_names
+from configs.schema import StreamSettings
+from streamer.dashboard import Dashboard, LiveDashboard, LogDashboard, status_line
+from streamer.logs import set_up_logging
+from streamer.redact import redact
+from streamer.types import StreamError
+
+if TYPE_CHECKING:
+    from streamer.pipeline import Pipeline
+    from streamer.stats import RunSnapshot
+
+FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
+DEMONSTRATION = "synthetic:"
+
+_log = logging.getLogger("run_stream")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="run_stream.py",
+        description="Detect and track small targets in infrared video.",
+        epilog=f"""\
+examples:
+  run_stream.py                                   the built-in demonstration
+  run_stream.py rtsp://user:password@camera/live  an IP camera, until Ctrl-C
+  run_stream.py recording.mp4 --display           a recording, watched while it runs
+  run_stream.py frames/ --set source.fps=25       a folder of PNG, TIFF, BMP or JPEG
+  run_stream.py /dev/video0 cam2.mp4 --config replay --max-seconds 60
+
+what lies in DIR afterwards:
+  annotated.mp4  every frame with its tracks drawn    tracks.txt    MOTChallenge
+  frames.jsonl   every detection and track            events.jsonl  confirmed and lost
+  summary.json   counts, rates, latencies, settings
+
+presets for --config: {", ".join(preset_names())}. Every setting, its unit, limits and default
+stand in configs/schema.py.
+exit code: 0 finished, 1 a source or component failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="a video file, a folder or glob of frames, rtsp://..., a camera (/dev/video0 or 0), "
+        "or synthetic:; none: the demonstration",
+    )
+    made.add_argument("--config", metavar="FILE", help="a preset's name or a YAML file")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, on top"
+    )
+    made.add_argument("--weights", metavar="NAME|PATH", help="the network's weights")
+    made.add_argument("--device", metavar="auto|cpu|cuda[:N]", help="where the network runs")
+    made.add_argument("--output", metavar="DIR", help="a used one is never overwritten")
+    made.add_argument(
+        "--display", action=argparse.BooleanOptionalAction, default=None, help="open a window"
+    )
+    made.add_argument(
+        "--record", action=argparse.BooleanOptionalAction, default=None, help="write annotated.mp4"
+    )
+    made.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames a source")
+    made.add_argument("--max-seconds", type=float, metavar="S", help="stop after S seconds")
+    return made
+
+
+def settings_of(options: argparse.Namespace) -> StreamSettings:
+    """The settings that the arguments ask for: preset or file, then --set, then the options."""
+    by_option = {
+        "detector.weights": options.weights,
+        "detector.device": options.device,
+        "output.directory": options.output,
+        "output.display.enabled": options.display,
+        "output.record.enabled": options.record,
+        "run.max_frames": options.max_frames,
+        "run.max_seconds": options.max_seconds,
+    }
+    given = [f"{key}={json.dumps(value)}" for key, value in by_option.items() if value is not None]
+    return load_settings(options.config, [*options.set, *given])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        settings = settings_of(options)
+    except SettingsError as error:
+        return _say(error, WRONG_USAGE)
+    wants_live = settings.logs.dashboard
+    console = Console(stderr=True)
+    live = wants_live == "on" or (wants_live == "auto" and console.is_terminal)
+    set_up_logging(settings.logs.level, console if live else None)
+    try:
+        return stream(options.sources or [DEMONSTRATION], settings, console if live else None)
+    except StreamError as error:
+        return _say(error, FAILED)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def stream(addresses: Sequence[str], settings: StreamSettings, console: Console | None) -> int:
+    """Run the sources to their end and report; returns the exit code.
+
+    Raises:
+        StreamError: something failed that ends the whole run.
+    """
+    # Torch and OpenCV take seconds to load: --help and wrong usage do not wait for them.
+    from model.checkpoint import WeightsError
+    from model.detector import build_detector
+    from streamer.demo import TruthScore
+    from streamer.output_folder import claim_folder, source_folders
+    from streamer.pipeline import Pipeline, Stream
+    from streamer.sinks.factory import build_sinks
+    from streamer.sinks.window import Window
+    from streamer.sources.factory import open_source, source_names
+    from streamer.sources.synthetic import SyntheticSource
+    from streamer.summary import write_summary
+    from tracking import build_tracker
+
+    names = source_names(addresses)
+    pairs = zip(addresses, names, strict=True)
+    try:
+        sources = [open_source(address, settings.source, name) for address, name in pairs]
+    except ValueError as error:
+        return _say(error, WRONG_USAGE)
+    try:
+        detector = build_detector(settings.detector, sources=len(sources))
+    except WeightsError as error:
+        raise StreamError(str(error)) from error
+    display = settings.output.display
+    window = Window(display.max_fps) if display.enabled else None
+    root = claim_folder(settings.output.directory)
+    folders = source_folders(root, names)
+    scores = {
+        source.name: TruthScore(source.scene, detector.threshold)
+        for source in sources
+        if isinstance(source, SyntheticSource)
+    }
+    streams = []
+    for source in sources:
+        sinks = build_sinks(
+            folders[source.name], settings, source=source.name, window=window, live=source.live
+        )
+        if source.name in scores:
+            sinks.append(scores[source.name])
+        tracker = build_tracker(settings.tracker, detector.threshold)
+        streams.append(Stream(source, tracker, tuple(sinks)))
+
+    pipeline = Pipeline(streams, detector, settings)
+    ended_by = _stop_on_signals(pipeline)
+    dashboard: Dashboard = LogDashboard(settings.logs.every_seconds)
+    if console is not None:
+        ran = detector.describe()
+        title = f"{ran['weights']} on {ran['device']} ({ran['engine']}), results in {root}"
+        dashboard = LiveDashboard(console, title)
+
+    def on_tick(snapshot: RunSnapshot) -> bool:
+        dashboard.show(snapshot)
+        return window is None or window.pump()
+
+    try:
+        with dashboard:
+            pipeline.run(on_tick)
+    finally:
+        for name, folder in folders.items():
+            write_summary(folder / "summary.json", pipeline.report, name, settings)
+        if window is not None:
+            window.close()
+        detector.close()
+    for each in pipeline.report.snapshot.sources:
+        print(status_line(each))
+        if each.error is not None:
+            print(f"run_stream: {redact(each.error)}", file=sys.stderr)
+    for score in scores.values():
+        print(score.verdict())
+    print(f"results: {root}")
+    if ended_by:
+        return 128 + ended_by[0]
+    return FAILED if pipeline.report.failed else FINISHED
+
+
+def _stop_on_signals(pipeline: Pipeline) -> list[int]:
+    """Ctrl-C and SIGTERM end the run in order, a second one at once. What came stands in the
+    list that is returned.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        pipeline.stop(signal.Signals(number).name)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, handle)
+    return received
+
+
+def _say(error: Exception, code: int) -> int:
+    for line in redact(str(error)).splitlines():
+        print(f"run_stream: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""One source's way through the pipeline: its reader, its two channels, its sinks, its numbers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from configs.schema import StreamSettings
+from streamer.channel import Channel, Gate
+from streamer.protocols import Sink, Source, Tracker
+from streamer.reader import Reader
+from streamer.redact import redact
+from streamer.stats import SourceSnapshot, StatsRecorder
+from streamer.types import Frame, FrameResult, StreamError
+
+log = logging.getLogger(__name__)
+
+RESULT_BUFFER = 32
+"""Processed frames that may wait for a source's sinks, so that drawing delays no detection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A source, the tracker that follows its targets, and the sinks that take its results.
+
+    The pipeline opens and closes the source and closes the sinks, each in its own thread.
+    """
+
+    source: Source
+    tracker: Tracker
+    sinks: tuple[Sink, ...]
+
+
+class Lane:
+    """A stream while it runs. :meth:`read` and :meth:`write` are the bodies of two threads.
+
+    A ``StreamError`` of the source or of a sink ends this lane only, and what was captured or
+    processed before it goes on to where it was going. Any other exception is for the whole run.
+
+    Args:
+        stream: what to run.
+        settings: of the whole run.
+        gate: is notified whenever this lane may have something for the detection thread.
+        crash: is told of an exception that must end the whole run.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        settings: StreamSettings,
+        gate: Gate,
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        source = stream.source
+        self.stream = stream
+        self.stats = StatsRecorder(source.name, redact(source.address))
+        self.frames: Channel[Frame] = (
+            Channel(settings.source.live_queue, "drop_oldest", gate)
+            if source.live
+            else Channel(settings.source.file_queue, "block", gate)
+        )
+        self.results: Channel[FrameResult] = Channel(RESULT_BUFFER, "block", gate)
+        self.reader = Reader(
+            source,
+            self.frames,
+            self.stats,
+            settings.source.reconnect,
+            settings.run.max_frames,
+        )
+        self.in_flight = 0
+        """Frames that the detection thread has taken and not finished; it alone changes this."""
+        self.processed = 0
+        """Frames that the detection thread has finished; it alone changes this."""
+        self.written = 0
+        """Results that every sink has seen; the sinks' thread alone changes this."""
+        self._crash = crash
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.stream.source.name
+
+    @property
+    def room(self) -> bool:
+        """True where a frame taken now is sure to find a place before the sinks when it is done.
+
+        The detection thread takes no other: it never waits for the sinks of one source while
+        another has frames for it.
+        """
+        return self.results.depth + self.in_flight < self.results.capacity
+
+    def read(self) -> None:
+        """Read the source to its end; afterwards ``frames`` is closed and so is the source."""
+        try:
+            self.reader.run()
+        except StreamError as error:
+            self.fail(error)
+
+    def write(self) -> None:
+        """Give every result to every sink; afterwards all of them are closed."""
+        working = list(self.stream.sinks)
+        for result in self.results:
+            for sink in tuple(working):
+                started = time.monotonic()
+                try:
+                    sink.write(result)
+                except Exception as error:
+                    # The other sinks still get every frame that was processed.
+                    working.remove(sink)
+                    self._sink_failed(error)
+                    self._close(sink)
+                else:
+                    self.stats.add_stage(sink.name, time.monotonic() - started)
+            self.written += 1
+        for sink in working:
+            self._close(sink)
+        self.stats.enter("ended")
+
+    def stop(self) -> None:
+        """End soon: no more frames are captured, those that wait are dropped. Idempotent."""
+        self.stats.count_dropped(len(self.frames.abort()))
+        self.reader.stop()
+
+    def fail(self, error: StreamError) -> None:
+        """Mark this lane as failed, and say so."""
+        message = redact(str(error))
+        log.error("%s: %s", self.name, message)
+        self.stats.fail(message)
+
+    def snapshot(self) -> SourceSnapshot:
+        """This lane's numbers as they are now."""
+        return self.stats.snapshot(self.frames.depth, self.frames.capacity)
+
+    def _close(self, sink: Sink) -> None:
+        try:
+            sink.close()
+        except Exception as error:
+            self._sink_failed(error)
+
+    def _sink_failed(self, error: Exception) -> None:
+        if isinstance(error, StreamError):
+            self.fail(error)
+            self.stop()
+        else:
+            self._crash(error)

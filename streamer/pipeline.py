@@ -1,0 +1,253 @@
+"""Runs streams through one detector: the threads, their supervision, and an orderly end.
+
+::
+
+    reader --frames--> detection thread --results--> sinks       one reader and one thread for
+    reader --frames-->  detector, trackers --results--> sinks    the sinks for each source
+
+Frames of files wait for room; those of live sources never do, the oldest is dropped. The caller's
+thread supervises: it pumps windows and dashboards, heeds limits, and raises what a thread raised.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from configs.schema import StreamSettings
+from streamer.channel import Gate
+from streamer.detection import DetectionLoop
+from streamer.lane import Lane, Stream
+from streamer.protocols import Detector
+from streamer.redact import redact
+from streamer.stats import RunSnapshot
+from streamer.types import StreamError
+
+__all__ = ["OnTick", "Pipeline", "RunReport", "Stream"]
+
+log = logging.getLogger(__name__)
+
+OnTick = Callable[[RunSnapshot], bool | None]
+"""Called in the thread that called ``run``. Returning False stops the run."""
+
+GRACE_SECONDS = 30.0
+"""After a stop, a thread that makes no progress for this long is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did, for the summary and the exit code."""
+
+    snapshot: RunSnapshot
+    """The numbers: final once the run has ended."""
+    reason: str
+    """Why it ended: ``running`` (it has not), ``finished`` (all sources ended), ``max_seconds``,
+    ``closed`` (by the user, in a window), ``failed`` (an exception), ``interrupted``, or what
+    :meth:`Pipeline.stop` was given."""
+    error: str | None
+    """The exception that ended the run, one line; a failed source's is in its snapshot."""
+    started_utc: float
+    """Wall clock of the start, seconds since 1970."""
+    ended_utc: float
+    """Wall clock of the end, or of now, seconds since 1970."""
+    detector: dict[str, str]
+    """``Detector.describe()``: weights, device, engine, precision, ..."""
+
+    @property
+    def failed(self) -> bool:
+        """True where the run or one of its sources ended badly."""
+        return self.error is not None or any(source.error for source in self.snapshot.sources)
+
+
+class Pipeline:
+    """All streams of a run. It runs once.
+
+    Sources are opened and closed and sinks are closed here; the detector stays its owner's.
+
+    Args:
+        streams: at least one; the sources' names must differ.
+        detector: shared by all streams, called by one thread only.
+        settings: of the run: queues, batches, reconnection, limits.
+
+    Raises:
+        ValueError: there is no stream, or two sources have one name.
+    """
+
+    def __init__(
+        self, streams: Sequence[Stream], detector: Detector, settings: StreamSettings
+    ) -> None:
+        names = [stream.source.name for stream in streams]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"a pipeline needs streams whose sources' names differ, got {names}")
+        gate = Gate()
+        self._lanes = tuple(Lane(stream, settings, gate, self._crash) for stream in streams)
+        self._detector = detector
+        self._detection = DetectionLoop(
+            self._lanes, detector, gate, settings.detector.batch.deadline_ms / 1e3
+        )
+        self._max_seconds = settings.run.max_seconds
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._errors: list[BaseException] = []
+        self._stop_reason: str | None = None
+        self._stopping = False
+        self._ended = False
+        self._started_seconds = self._ended_seconds = time.monotonic()
+        self._started_utc = self._ended_utc = time.time()
+
+    def run(self, on_tick: OnTick | None = None, tick_seconds: float = 0.1) -> RunReport:
+        """Run until every source has ended or the run is stopped, then close everything.
+
+        A source or a sink that fails with a ``StreamError`` ends its own stream only, and the
+        report says so. On a stop, frames that were captured and not begun count as dropped, and
+        the sinks finish every frame that was processed.
+
+        Args:
+            on_tick: called in this thread every ``tick_seconds``, until the last thread has ended;
+                False stops the run.
+            tick_seconds: also how soon :meth:`stop` is heeded.
+
+        Raises:
+            BaseException: the first that any thread or ``on_tick`` raised, after an orderly stop;
+                later ones are noted on it. :attr:`report` is complete then, too.
+        """
+        if self._threads:
+            raise RuntimeError("a pipeline runs once: make a new one")
+        self._started_seconds, self._started_utc = time.monotonic(), time.time()
+        try:
+            self._start_threads()
+            self._supervise(on_tick, tick_seconds)
+        except BaseException as error:
+            self._crash(error)
+            self._supervise(None, tick_seconds)
+        self._ended_seconds, self._ended_utc = time.monotonic(), time.time()
+        self._ended = True
+        if self._errors:
+            first, *later = self._errors
+            for other in later:
+                first.add_note(f"then also {type(other).__name__}: {other}")
+            raise first
+        return self.report
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Ask for an orderly end, from any thread or a signal handler; :meth:`run` heeds it at its
+        next tick. The first reason stays.
+        """
+        # One assignment and no lock: a signal handler may have interrupted a holder of any lock.
+        if self._stop_reason is None:
+            self._stop_reason = reason
+
+    @property
+    def report(self) -> RunReport:
+        """The run so far; final once :meth:`run` has returned or raised."""
+        with self._lock:
+            first = self._errors[0] if self._errors else None
+        if first is not None:
+            reason = "interrupted" if isinstance(first, KeyboardInterrupt) else "failed"
+        else:
+            reason = self._stop_reason or ("finished" if self._ended else "running")
+        return RunReport(
+            snapshot=self.snapshot(),
+            reason=reason,
+            error=None if first is None else _one_line(first),
+            started_utc=self._started_utc,
+            ended_utc=self._ended_utc if self._ended else time.time(),
+            detector=self._detector.describe(),
+        )
+
+    def snapshot(self) -> RunSnapshot:
+        """All numbers as they are now. From any thread."""
+        until = self._ended_seconds if self._ended else time.monotonic()
+        return RunSnapshot(
+            until - self._started_seconds, tuple(lane.snapshot() for lane in self._lanes)
+        )
+
+    def _start_threads(self) -> None:
+        bodies: list[tuple[str, Callable[[], None]]] = [("detect", self._detection.run)]
+        for lane in self._lanes:
+            bodies += [(f"write {lane.name}", lane.write), (f"read {lane.name}", lane.read)]
+        for name, body in bodies:
+            # Daemons only so that a thread that had to be given up cannot keep the process alive.
+            thread = threading.Thread(target=self._guard, args=(body,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _guard(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except BaseException as error:
+            self._crash(error)
+
+    def _crash(self, error: BaseException) -> None:
+        """Note an exception that must end the run, and end it. From any thread."""
+        with self._lock:
+            self._errors.append(error)
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        with self._lock:
+            first_time, self._stopping = not self._stopping, True
+        if not first_time:
+            return
+        for lane in self._lanes:
+            try:
+                lane.stop()
+            except Exception as error:  # the other lanes must stop all the same
+                self._crash(error)
+
+    def _supervise(self, on_tick: OnTick | None, tick_seconds: float) -> None:
+        """Return when all threads have ended or were given up."""
+        watchdog = _Watchdog(self._lanes)
+        while alive := [thread for thread in self._threads if thread.is_alive()]:
+            alive[0].join(tick_seconds)
+            self._heed_limits()
+            if on_tick is not None and on_tick(self.snapshot()) is False:
+                self.stop("closed")
+            if self._stopping and watchdog.gives_up():
+                names = ", ".join(thread.name for thread in alive)
+                self._crash(StreamError(f"did not stop within {2 * GRACE_SECONDS:g} s: {names}"))
+                return
+
+    def _heed_limits(self) -> None:
+        now = time.monotonic()
+        if self._max_seconds is not None and now - self._started_seconds >= self._max_seconds:
+            self.stop("max_seconds")
+        if self._stop_reason is not None:
+            self._shut_down()
+        for lane in self._lanes:
+            lane.reader.watch(now)
+
+
+class _Watchdog:
+    """Notices, after a stop, that no thread makes progress any more."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
+        self._progress = -1
+        self._since = 0.0
+        self._freed = False
+
+    def gives_up(self) -> bool:
+        """True when nothing has happened for twice the grace. To be called again and again."""
+        now = time.monotonic()
+        progress = sum(lane.processed + lane.written for lane in self._lanes)
+        if progress != self._progress:
+            self._progress, self._since = progress, now
+        if now - self._since < GRACE_SECONDS:
+            return False
+        if self._freed:
+            return True
+        # Perhaps it is the detector that hangs: the sinks can finish their files without it.
+        log.error("a thread does not stop; closing the files without it")
+        for lane in self._lanes:
+            lane.results.close()
+        self._since, self._freed = now, True
+        return False
+
+
+def _one_line(error: BaseException) -> str:
+    text = redact(" ".join(str(error).split()))
+    return text if isinstance(error, StreamError) else f"{type(error).__name__}: {text}"

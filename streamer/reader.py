@@ -1,0 +1,233 @@
+"""The thread body that reads one source: open, read, hand on, and reconnect a live one."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import threading
+
+from configs.schema import ReconnectSettings
+from streamer.channel import Channel
+from streamer.protocols import Source
+from streamer.redact import redact
+from streamer.stats import StatsRecorder
+from streamer.types import Frame, StreamError
+
+log = logging.getLogger(__name__)
+
+STALL_SECONDS = 1.0
+"""A live source stalls when it is silent for longer than this and than five usual intervals."""
+
+_SMALLEST_STEP_SECONDS = 1e-3
+
+
+class Timeline:
+    """Keeps a source's frame indices and timestamps rising across reconnections.
+
+    A camera that is reached again may count from 0 again. Its indices then go on where they had
+    stopped, and its timestamps go on as far later as really passed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._last: Frame | None = None
+        self._index_offset = 0
+        self._pts_offset = 0.0
+        self._broken = False
+
+    def break_off(self) -> None:
+        """The next frame comes from a new connection."""
+        self._broken = True
+
+    def place(self, frame: Frame, captured: int, *, live: bool) -> Frame:
+        """``frame`` with its index and pts as this run counts them.
+
+        Args:
+            frame: as the source gave it.
+            captured: frames captured before it, corrupt ones included: the index that it has
+                where no frame got lost on the way.
+            live: a live clock that is set back without a break is carried on, too.
+        """
+        last = self._last
+        if self._broken:
+            due = captured if last is None else max(captured, last.index + 1)
+            self._index_offset = max(0, due - frame.index)
+        if last is not None:
+            pts = frame.pts_seconds + self._pts_offset
+            if self._broken or (live and pts <= last.pts_seconds):
+                passed = frame.captured_seconds - last.captured_seconds
+                pts = last.pts_seconds + max(passed, _SMALLEST_STEP_SECONDS)
+                self._pts_offset = pts - frame.pts_seconds
+        self._broken = False
+        if self._index_offset or self._pts_offset:
+            frame = dataclasses.replace(
+                frame,
+                index=frame.index + self._index_offset,
+                pts_seconds=frame.pts_seconds + self._pts_offset,
+            )
+        self._last = frame
+        return frame
+
+
+class Reader:
+    """Reads one source into its channel. :meth:`run` is a thread's body; the rest is for others.
+
+    Args:
+        source: opened, read and closed by the thread that calls :meth:`run`.
+        frames: where the frames go; closed when the source has ended.
+        stats: counts captured, corrupt and dropped frames, reconnections and stalls.
+        reconnect: what to do when a live source breaks.
+        max_frames: stop when so many frames were read that are or will be processed; None: all.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        frames: Channel[Frame],
+        stats: StatsRecorder,
+        reconnect: ReconnectSettings,
+        max_frames: int | None = None,
+    ) -> None:
+        self._source = source
+        self._frames = frames
+        self._stats = stats
+        self._reconnect = reconnect
+        self._max_frames = max_frames
+        self._stop = threading.Event()
+        self._timeline = Timeline()
+        self._captured = 0
+        self._corrupt_seen = 0
+        self._kept = 0
+        self._since_open = 0
+        # For the supervisor, which looks on from another thread: single assignments only.
+        self._last_arrival: float | None = None
+        self._usual_interval = 0.0
+        self._stalled = False
+
+    def run(self) -> None:
+        """Read until the source ends, breaks for good, or :meth:`stop` is called.
+
+        Raises:
+            StreamError: a file broke, or a live source did and all attempts failed.
+        """
+        try:
+            self._read_with_retries()
+        finally:
+            self._last_arrival = None
+            try:
+                self._source.close()
+                self._count_corrupt()
+            finally:
+                self._frames.close()
+
+    def stop(self) -> None:
+        """End soon, from any thread. Idempotent."""
+        self._stop.set()
+        self._source.interrupt()
+
+    def watch(self, now: float) -> None:
+        """Count a live source that has fallen silent. Called now and then by the supervisor.
+
+        A read that waits cannot tell by itself that it has waited for long.
+        """
+        last = self._last_arrival
+        if last is None or self._stalled or not self._source.live:
+            return
+        silent = now - last
+        if silent > max(STALL_SECONDS, 5 * self._usual_interval):
+            self._stalled = True
+            self._stats.count_stall()
+            log.warning("%s: no frame for %.1f s", self._source.name, silent)
+
+    def _read_with_retries(self) -> None:
+        attempts = 0
+        while not self._stop.is_set():
+            self._since_open = 0
+            try:
+                self._source.open()
+                self._count_corrupt()  # here, so that a count that starts again is noticed
+                self._read_to_end()
+                return
+            except StreamError as error:
+                if self._stop.is_set():  # interrupted: that it broke off is what was asked for
+                    return
+                if not self._may_reconnect():
+                    raise
+                if self._since_open:
+                    attempts = 0
+                attempts += 1
+                allowed = self._reconnect.max_attempts
+                if allowed is not None and attempts > allowed:
+                    raise
+                self._source.close()
+                self._count_corrupt()
+                self._wait(attempts, error)
+
+    def _may_reconnect(self) -> bool:
+        # A recording that is replayed at its own pace is live, too, but opening it again cannot
+        # help: its source says so with ``can_reconnect = False``.
+        return bool(getattr(self._source, "can_reconnect", self._source.live))
+
+    def _wait(self, attempt: int, error: StreamError) -> None:
+        """Wait for the given attempt's turn: exponential back-off with jitter."""
+        settings = self._reconnect
+        longest = min(settings.max_seconds, settings.initial_seconds * 2.0 ** min(attempt - 1, 32))
+        # Jitter, so that many cameras behind one switch do not all come back in the same instant.
+        delay = longest * random.uniform(0.75, 1.0)
+        limit = "" if settings.max_attempts is None else f" of {settings.max_attempts}"
+        log.warning(
+            "%s: %s; attempt %d%s in %.1f s",
+            self._source.name,
+            redact(str(error)),
+            attempt,
+            limit,
+            delay,
+        )
+        self._stats.enter("waiting")
+        self._last_arrival = None
+        self._timeline.break_off()
+        self._stop.wait(delay)
+
+    def _read_to_end(self) -> None:
+        while not self._stop.is_set():
+            try:
+                frame = self._source.read()
+            finally:
+                self._count_corrupt()
+            if frame is None:
+                return
+            self._hand_on(frame)
+            if self._max_frames is not None and self._kept >= self._max_frames:
+                return
+
+    def _hand_on(self, frame: Frame) -> None:
+        self._note_arrival(frame.captured_seconds)
+        frame = self._timeline.place(frame, self._captured, live=self._source.live)
+        if not self._since_open:
+            self._stats.enter("running")
+            if self._kept:
+                self._stats.count_reconnect()
+                log.info("%s: delivers again", self._source.name)
+        self._since_open += 1
+        self._captured += 1
+        self._stats.count_captured()
+        dropped = len(self._frames.put(frame))
+        self._stats.count_dropped(dropped)
+        self._kept += 1 - dropped
+
+    def _note_arrival(self, now: float) -> None:
+        if self._last_arrival is not None and not self._stalled:
+            interval = now - self._last_arrival
+            slow = 0.9 * self._usual_interval + 0.1 * interval
+            self._usual_interval = slow if self._usual_interval else interval
+        self._last_arrival = now
+        self._stalled = False
+
+    def _count_corrupt(self) -> None:
+        """Take over what the source counted since the last look; it may restart when reopened."""
+        seen = self._source.corrupt
+        new = seen - self._corrupt_seen if seen >= self._corrupt_seen else seen
+        self._corrupt_seen = seen
+        if new:
+            self._captured += new
+            self._stats.count_corrupt(new)

@@ -1,0 +1,49 @@
+"""Draws each frame once, and hands the picture to whoever wants it: the recording, the window."""
+
+from __future__ import annotations
+
+from streamer.overlay import Overlay
+from streamer.sinks.record import Recorder
+from streamer.sinks.window import Window
+from streamer.types import FrameResult
+
+
+class Annotator:
+    """Draws, records and shows."""
+
+    name = "annotate"
+
+    def __init__(
+        self, overlay: Overlay, *, recorder: Recorder | None, window: Window | None
+    ) -> None:
+        """Make the sink.
+
+        Args:
+            overlay: of this source alone.
+            recorder: takes every picture; closed with the sink.
+            window: takes the latest picture; left open: it belongs to the main thread.
+        """
+        self._overlay = overlay
+        self._recorder = recorder
+        self._window = window
+
+    def write(self, result: FrameResult) -> None:
+        """Draw the frame and pass it on.
+
+        Raises:
+            StreamError: it cannot be recorded.
+        """
+        picture = self._overlay.draw(result)
+        if self._recorder is not None:
+            self._recorder.write(picture, result.frame.pts_seconds)
+        if self._window is not None:
+            self._window.offer(result.frame.source, picture)
+
+    def close(self) -> None:
+        """Finish the recording. Idempotent.
+
+        Raises:
+            StreamError: what was left could not be written.
+        """
+        if self._recorder is not None:
+            self._recorder.close()

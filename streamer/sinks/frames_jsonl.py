@@ -1,0 +1,87 @@
+"""``frames.jsonl``: everything that was found, one object a processed frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from streamer.sinks.files import LineFile, number, numbers, to_line
+from streamer.types import Detections, FrameResult, Tracks, TrackState
+
+
+class FramesLog:
+    """Writes a line of strict JSON for every processed frame.
+
+    Always: ``index``, ``pts`` and ``utc`` (seconds), ``counts`` of detections and of tracks by
+    state. With detail ``tracks`` also ``tracks``: every live track, tentative ones included; with
+    ``full`` also ``detections``. Pixels are the source's own, an integer is a pixel's centre.
+    A number that is not finite is null.
+    """
+
+    name = "frames"
+
+    def __init__(self, path: Path, detail: Literal["full", "tracks", "counts"]) -> None:
+        self._detail = detail
+        self._file = LineFile(path)
+
+    def write(self, result: FrameResult) -> None:
+        """Append the frame's line.
+
+        Raises:
+            StreamError: the file cannot be written.
+        """
+        frame, tracks = result.frame, result.tracks
+        states = tracks.state.tolist()
+        record: dict[str, Any] = {
+            "index": frame.index,
+            "pts": number(frame.pts_seconds, 6),
+            "utc": number(frame.utc, 6),
+            "counts": {
+                "detections": len(result.detections),
+                **{state.label: states.count(state) for state in TrackState},
+            },
+        }
+        if self._detail == "full":
+            record["detections"] = _detections(result.detections)
+        if self._detail != "counts":
+            record["tracks"] = _tracks(tracks)
+        self._file.write(to_line(record))
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._file.close()
+
+
+def _detections(detections: Detections) -> list[dict[str, Any]]:
+    columns = zip(
+        numbers(detections.xy, 3),
+        numbers(detections.boxes_xyxy, 2),
+        numbers(detections.score, 4),
+        numbers(detections.area_px, 1),
+        numbers(detections.peak_snr, 2),
+        detections.extended.tolist(),
+        strict=True,
+    )
+    names = ("xy", "box_xyxy", "score", "area_px", "peak_snr", "extended")
+    return [dict(zip(names, values, strict=True)) for values in columns]
+
+
+def _tracks(tracks: Tracks) -> list[dict[str, Any]]:
+    columns = zip(
+        tracks.track_id.tolist(),
+        [TrackState(state).label for state in tracks.state.tolist()],
+        numbers(tracks.xy, 3),
+        numbers(tracks.velocity, 2),
+        numbers(tracks.position_cov, 4),
+        numbers(tracks.boxes_xyxy, 2),
+        numbers(tracks.score, 4),
+        numbers(tracks.age_seconds, 4),
+        numbers(tracks.seconds_since_update, 4),
+        tracks.detection_index.tolist(),
+        strict=True,
+    )
+    names = (
+        "id", "state", "xy", "velocity", "position_cov", "box_xyxy", "score", "age_seconds",
+        "seconds_since_update", "detection_index",
+    )  # fmt: skip
+    return [dict(zip(names, values, strict=True)) for values in columns]

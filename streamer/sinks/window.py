@@ -1,0 +1,136 @@
+"""The window. Pictures come from the sinks' threads; only the main thread touches the screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.types import StreamError
+
+_log = logging.getLogger(__name__)
+
+ESCAPE = 27
+PROBE_SECONDS = 20.0
+_PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
+
+
+class Window:
+    """A window for each source, titled with its name.
+
+    Any thread may :meth:`offer` pictures; the latest wins. The main thread calls :meth:`pump`
+    some ten times a second or more, as long as it returns True, and :meth:`close` at the end.
+    """
+
+    def __init__(self, max_fps: float) -> None:
+        """Check that a window can be opened at all.
+
+        Raises:
+            StreamError: there is no screen, or OpenCV cannot use it.
+        """
+        check_screen()
+        self._interval = 1.0 / max_fps
+        self._lock = threading.Lock()
+        self._latest: dict[str, NDArray[np.uint8]] = {}
+        self._shown_at: dict[str, float] = {}
+        self._closed: set[str] = set()
+        self._stopped = False
+
+    def offer(self, title: str, picture: NDArray[np.uint8]) -> None:
+        """Show ``picture`` (H, W, 3 BGR, not changed afterwards) soon, unless a newer one comes."""
+        with self._lock:
+            self._latest[title] = picture
+
+    def pump(self) -> bool:
+        """Show what is due and look at the keyboard. Main thread only; waits some 10 ms.
+
+        Returns:
+            False when the user pressed q or Esc or closed the last window: time to stop.
+        """
+        if self._stopped:
+            return False
+        now = time.monotonic()
+        with self._lock:
+            due = {
+                title: self._latest.pop(title)
+                for title in tuple(self._latest)
+                if now - self._shown_at.get(title, -1e9) >= self._interval
+            }
+        for title, picture in due.items():
+            if title in self._closed:
+                continue
+            if title not in self._shown_at:
+                _open(title, picture)
+            cv2.imshow(title, picture)
+            self._shown_at[title] = now
+        if not self._shown_at:
+            time.sleep(0.01)  # without a window waitKey does not wait
+            return True
+        key = cv2.waitKey(10)
+        for title in self._shown_at.keys() - self._closed:
+            if cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+                self._closed.add(title)
+        asked = key >= 0 and key & 0xFF in (ord("q"), ord("Q"), ESCAPE)
+        if asked or self._closed >= self._shown_at.keys():
+            self._stopped = True
+        return not self._stopped
+
+    def close(self) -> None:
+        """Close every window. Main thread only; idempotent."""
+        self._stopped = True
+        if self._shown_at:
+            cv2.destroyAllWindows()
+            cv2.waitKey(1)  # Qt closes in its event loop
+            self._shown_at.clear()
+
+
+def check_screen() -> None:
+    """Find out whether a window can be opened.
+
+    Raises:
+        StreamError: it cannot; the message says what to do.
+    """
+    advice = "give --no-display: the annotated video is recorded all the same"
+    if sys.platform.startswith("linux"):
+        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise StreamError(f"no screen for a window: DISPLAY is not set; {advice}")
+        _quieten_qt()
+    # Qt ends the whole process where it cannot reach the screen; so it is tried in another one.
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StreamError(f"the screen does not answer; {advice}") from error
+    if probe.returncode:
+        lines = [line.strip() for line in probe.stderr.splitlines() if line.strip()]
+        _log.debug("the window's probe ended with %d: %s", probe.returncode, lines)
+        reason = lines[0] if lines else f"a test window ended with {probe.returncode}"
+        raise StreamError(f"cannot open a window ({reason}); {advice}")
+
+
+def _quieten_qt() -> None:
+    """Point Qt to fonts that are there: the wheel has none, and Qt warns once a text."""
+    fonts = Path(os.environ.get("QT_QPA_FONTDIR", ""))
+    if not fonts.is_dir():
+        system = Path("/usr/share/fonts")
+        os.environ["QT_QPA_FONTDIR"] = str(system if system.is_dir() else Path("/"))
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
+
+
+def _open(title: str, picture: NDArray[np.uint8]) -> None:
+    height, width = picture.shape[:2]
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+    cv2.resizeWindow(title, width, height)

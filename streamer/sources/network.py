@@ -1,0 +1,89 @@
+"""Network streams: RTSP and RTSPS cameras, and what else FFmpeg receives live."""
+
+from __future__ import annotations
+
+import logging
+
+import av
+from av.container import InputContainer
+
+from configs.schema import SourceSettings
+from streamer.sources.decoding import reason
+from streamer.sources.live import LiveSource
+from streamer.types import StreamError
+
+_log = logging.getLogger(__name__)
+
+NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "rtp", "srt", "tcp")
+"""Addresses that begin with one of these and ``://`` are network streams."""
+
+_END_SLACK_SECONDS = 1.0
+
+
+class NetworkSource(LiveSource):
+    """An RTSP or RTSPS camera; also HTTP (MJPEG, HLS), MPEG-TS over UDP, RTP, SRT, TCP, and RTMP.
+
+    Opening and silence are limited by ``source.rtsp.open_timeout_seconds`` and
+    ``read_timeout_seconds``, whatever the protocol. A camera's stream has no end: if it ends all
+    the same, that is an error, and opening it again may help. A server that replays a recording
+    says how long it is; its end is the end.
+    """
+
+    def __init__(self, address: str, settings: SourceSettings, name: str) -> None:
+        super().__init__(address, settings, name)
+        self.open_timeout_seconds = settings.rtsp.open_timeout_seconds
+        self.read_timeout_seconds = settings.rtsp.read_timeout_seconds
+
+    def _connect(self) -> InputContainer:
+        try:
+            container = av.open(
+                self._address,
+                mode="r",
+                options=self._options(),
+                timeout=(self.open_timeout_seconds, self.read_timeout_seconds),
+            )
+        except av.error.ExitError as error:
+            raise StreamError(
+                f"{self.address} gave no answer in {self.open_timeout_seconds:g} s: is the camera "
+                "on, and the address right?"
+            ) from error
+        except av.error.HTTPUnauthorizedError as error:
+            raise StreamError(f"{self.address} refuses this user and password") from error
+        # PyAV's own exceptions are of several families: this is all of them.
+        except (av.FFmpegError, ValueError) as error:
+            why = reason(error) if isinstance(error, av.FFmpegError) else "not a usable address"
+            raise StreamError(f"{self.address} cannot be opened: {why}") from error
+        if self._scheme in ("http", "https") and container.duration:
+            container.close()
+            raise StreamError(
+                f"{self.address} is a recording, not a live stream: download it and give the "
+                "file, so that no frame is lost"
+            )
+        return container
+
+    @property
+    def _scheme(self) -> str:
+        return self._address.partition("://")[0].lower()
+
+    def _options(self) -> dict[str, str]:
+        """Options of FFmpeg's protocols, and of its probing.
+
+        Frames that arrive while FFmpeg looks for the frame rate would all be late, so it does not
+        look. ``nobuffer`` is not among them: it throws the first key frame away, and the picture
+        starts with the next, seconds later.
+        """
+        settings = self._settings.rtsp
+        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+        if self._scheme in ("rtsp", "rtsps"):
+            options["rtsp_transport"] = settings.transport
+            options["timeout"] = str(round(settings.read_timeout_seconds * 1e6))
+        if self._scheme in ("rtsps", "https"):
+            options["tls_verify"] = "1" if settings.tls_verify else "0"
+            if settings.tls_ca_file is not None:
+                options["ca_file"] = str(settings.tls_ca_file)
+        return options
+
+    def _check_end(self, container: InputContainer, seconds: float) -> None:
+        declared = container.duration / av.time_base if container.duration else None
+        if declared is None or seconds < declared - _END_SLACK_SECONDS:
+            super()._check_end(container, seconds)

@@ -1,0 +1,124 @@
+"""``summary.json``: one source's run in numbers, written once, at the end of whatever kind."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from configs.schema import StreamSettings
+from streamer.pipeline import RunReport
+from streamer.redact import redact
+from streamer.stats import LatencySummary, SourceSnapshot
+from streamer.types import StreamError
+
+_PACKAGES = (
+    "torch", "openvino", "av", "opencv-python", "opencv-python-headless", "numpy", "scipy",
+    "filterpy",
+)  # fmt: skip
+
+
+def write_summary(path: Path, report: RunReport, source: str, settings: StreamSettings) -> None:
+    """Write one source's summary. The file is whole or not there, whenever the power goes.
+
+    Args:
+        path: where; an old file is replaced.
+        report: of the run, also of one that failed or was interrupted.
+        source: which of the report's sources, by name.
+        settings: the run's.
+
+    Raises:
+        KeyError: the report has no such source.
+        StreamError: it cannot be written.
+    """
+    text = json.dumps(summarise(report, source, settings), indent=2, allow_nan=False)
+    try:
+        _replace(path, text + "\n")
+    except OSError as error:
+        raise StreamError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def summarise(report: RunReport, source: str, settings: StreamSettings) -> dict[str, Any]:
+    """The summary as plain values that JSON knows; see :func:`write_summary`."""
+    snapshot = {each.name: each for each in report.snapshot.sources}[source]
+    error = snapshot.error or report.error
+    return {
+        "source": source,
+        "address": redact(snapshot.address),
+        "picture": _picture(snapshot),
+        "exit_reason": "failed" if snapshot.error else report.reason,
+        "error": None if error is None else redact(error),
+        "started_utc": _iso(report.started_utc),
+        "ended_utc": _iso(report.ended_utc),
+        "elapsed_seconds": round(report.snapshot.elapsed_seconds, 3),
+        "frames": {
+            "captured": snapshot.captured,
+            "processed": snapshot.processed,
+            "dropped": snapshot.dropped,
+            "corrupt": snapshot.corrupt,
+        },
+        "reconnects": snapshot.reconnects,
+        "stalls": snapshot.stalls,
+        "fps": round(snapshot.fps_mean, 3),
+        "latency_ms": _percentiles(snapshot.latency_ms),
+        "stage_ms": {name: _percentiles(each) for name, each in snapshot.stage_ms.items()},
+        "detections": snapshot.detections,
+        "tracks": snapshot.tracks_total,
+        **report.detector,
+        "versions": _versions(),
+        "settings": _redacted(settings.model_dump(mode="json")),
+    }
+
+
+def _percentiles(summary: LatencySummary) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in asdict(summary).items() if name != "count"}
+
+
+def _picture(snapshot: SourceSnapshot) -> dict[str, int] | None:
+    if snapshot.picture_size is None:
+        return None
+    width, height = snapshot.picture_size
+    return {"width": width, "height": height}
+
+
+def _iso(utc: float) -> str:
+    return datetime.fromtimestamp(utc, UTC).isoformat(timespec="milliseconds")
+
+
+def _versions() -> dict[str, str]:
+    """Of the interpreter, the system, and those of our packages that are installed."""
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def _redacted(value: Any) -> Any:
+    """``value`` with :func:`redact` applied to every string in it."""
+    if isinstance(value, dict):
+        return {key: _redacted(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_redacted(each) for each in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's files are their owner's only
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,74 @@
+"""No password survives ``redact``, wherever in a text it stands and however it is written."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.redact import redact
+
+# Any visible character may be in a password, "/", "@", ":" and quotes among them.
+PASSWORDS = st.text(
+    st.characters(min_codepoint=33, max_codepoint=0x2FF).filter(lambda c: not c.isspace()),
+    min_size=4,
+    max_size=20,
+).map(lambda text: f"Zq7{text}")
+SCHEMES = st.sampled_from(["rtsp", "rtsps", "http", "https", "srt", "rtmp"])
+WORDS = st.sampled_from(["", "cannot open ", "tried twice: '", "(", "a@b.c "])
+
+
+@given(SCHEMES, PASSWORDS, WORDS, WORDS, st.booleans())
+def test_password_of_an_address_never_survives(
+    scheme: str, password: str, before: str, after: str, encoded: bool
+) -> None:
+    written = quote(password, safe="") if encoded else password
+    text = f"{before}{scheme}://admin:{written}@10.0.0.7:554/live {after}"
+    hidden = redact(text)
+    assert written not in hidden
+    assert "Zq7" not in hidden
+    assert hidden.startswith(before)
+
+
+@given(PASSWORDS, PASSWORDS)
+def test_several_addresses_in_one_text(first: str, second: str) -> None:
+    hidden = redact(f"rtsp://u:{first}@one/a and rtsp://u:{second}@two/b")
+    assert hidden == "rtsp://***@one/a and rtsp://***@two/b"
+
+
+@given(
+    st.sampled_from(["password", "PWD", "token", "access_token", "api_key", "key", "secret"]),
+    PASSWORDS.map(lambda text: quote(text, safe="")),
+)
+def test_secret_parameters(name: str, value: str) -> None:
+    hidden = redact(f"http://host/s?channel=1&{name}={value}&subtype=0")
+    assert hidden == f"http://host/s?channel=1&{name}=***&subtype=0"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rtsp://user:p@ss:w/rd@host/live", "rtsp://***@host/live"),
+        ("rtsp://user:my pass@host/live", "rtsp://***@host/live"),
+        ("rtsp://user:unfinished", "rtsp://***@"),
+        ("rtsp%3A%2F%2Fuser%3Apw%40host", "rtsp%3A%2F%2F***%40host"),
+        ("http://cam/cgi?loginuse=a&loginpas=b", "http://cam/cgi?loginuse=a&loginpas=***"),
+    ],
+)
+def test_forms_seen_in_the_wild(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://10.0.0.7:554/live",
+        "rtsp://[fe80::1]:554/live",
+        "http://host:8080",
+        "synthetic:",
+        "recordings/night 3.mp4",
+        "write to me@example.org",
+    ],
+)
+def test_text_without_secrets_is_left_alone(text: str) -> None:
+    assert redact(text) == text
