@@ -27,7 +27,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.YAMLError(f"key {key!r} is not a name")
             if key in seen:
@@ -87,7 +87,7 @@ def _read(config: str | Path) -> dict[str, Any]:
         values = _parse(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"cannot read settings {path}: {error.strerror}") from None
-    except _YamlProblem as error:
+    except _YamlError as error:
         raise SettingsError(f"{path} is not a YAML file of settings: {error}") from None
     if values is None:
         return {}
@@ -96,7 +96,7 @@ def _read(config: str | Path) -> dict[str, Any]:
     return values
 
 
-class _YamlProblem(Exception):
+class _YamlError(Exception):
     pass
 
 
@@ -105,7 +105,7 @@ def _parse(text: bytes | str) -> Any:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader: builds no objects
     # Beside YAMLError, PyYAML lets a bad number, date or encoding, or a nest too deep, through.
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _YamlProblem(" ".join(str(error).split())) from None
+        raise _YamlError(" ".join(str(error).split())) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -115,7 +115,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise SettingsError(f"--set {override}: expected KEY=VALUE, such as detector.threshold=0.6")
     try:
         value = _parse(text)
-    except _YamlProblem as error:
+    except _YamlError as error:
         raise SettingsError(f"--set {override}: the value is not YAML: {error}") from None
     for part in parts[:-1]:
         inner = values.get(part)

@@ -1,11 +1,11 @@
-"""The reference of every setting, as a page of Markdown: rendered from the schema, never by hand."""
+"""The reference of every setting as a page of Markdown, rendered from the schema alone."""
 
 from __future__ import annotations
 
 import json
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 from pydantic import BaseModel
@@ -52,12 +52,14 @@ def _rows(prefix: str, model: type[BaseModel]) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
-def _is_group(annotation: Any) -> bool:
+def _is_group(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _allowed(field: FieldInfo) -> str:
-    return _type_text(field.annotation) + _limits(field.metadata)
+    text, limits = _type_text(field.annotation), _limits(field.metadata)
+    kind, null, _ = text.partition(" or null")
+    return f"{kind}{limits}{null}"
 
 
 def _type_text(annotation: Any) -> str:

@@ -48,7 +48,8 @@ class TruthScore:
         """Count one frame."""
         detections = result.detections
         seen = detections.xy[detections.score >= self._threshold]
-        _, truth, visible = self._scene.truth(result.frame.index)
+        at = self._scene.truth(result.frame.index)
+        truth, visible = at.xy, at.visible
         distance = cdist(truth, seen)
         rows, columns = linear_sum_assignment(np.where(distance < MATCH_RADIUS_PX, distance, 1e6))
         matched = distance[rows, columns] < MATCH_RADIUS_PX

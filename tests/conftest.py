@@ -44,7 +44,7 @@ def serve_rtsp() -> Iterator[Callable[..., RtspServer]]:
 
 @contextmanager
 def _rtsp_server(clip: Path, user: str, password: str) -> Iterator[RtspServer]:
-    """Run ``sources/rtsp_server.py`` with the system's Python; skip the test where it cannot run."""
+    """Run ``sources/rtsp_server.py`` with the system's Python; skip where it cannot run."""
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip(f"needs {SYSTEM_PYTHON} with the bindings of GStreamer's RTSP server")
     command = [SYSTEM_PYTHON, str(Path(__file__).parent / "sources" / "rtsp_server.py"), str(clip)]

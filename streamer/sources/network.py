@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import time
 
 import av
 from av.container import InputContainer
@@ -11,8 +11,6 @@ from configs.schema import SourceSettings
 from streamer.sources.decoding import reason
 from streamer.sources.live import LiveSource
 from streamer.types import StreamError
-
-_log = logging.getLogger(__name__)
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "rtp", "srt", "tcp")
 """Addresses that begin with one of these and ``://`` are network streams."""
@@ -35,6 +33,7 @@ class NetworkSource(LiveSource):
         self.read_timeout_seconds = settings.rtsp.read_timeout_seconds
 
     def _connect(self) -> InputContainer:
+        began = time.monotonic()
         try:
             container = av.open(
                 self._address,
@@ -42,15 +41,16 @@ class NetworkSource(LiveSource):
                 options=self._options(),
                 timeout=(self.open_timeout_seconds, self.read_timeout_seconds),
             )
-        except av.error.ExitError as error:
-            raise StreamError(
-                f"{self.address} gave no answer in {self.open_timeout_seconds:g} s: is the camera "
-                "on, and the address right?"
-            ) from error
         except av.error.HTTPUnauthorizedError as error:
             raise StreamError(f"{self.address} refuses this user and password") from error
         # PyAV's own exceptions are of several families: this is all of them.
         except (av.FFmpegError, ValueError) as error:
+            # An interrupted handshake comes as any error, "invalid data" for one.
+            if time.monotonic() - began >= self.open_timeout_seconds:
+                raise StreamError(
+                    f"{self.address} gave no answer in {self.open_timeout_seconds:g} s: is the "
+                    "camera on, and the address right?"
+                ) from error
             why = reason(error) if isinstance(error, av.FFmpegError) else "not a usable address"
             raise StreamError(f"{self.address} cannot be opened: {why}") from error
         if self._scheme in ("http", "https") and container.duration:

@@ -223,7 +223,7 @@ def test_the_inset_keeps_its_target_and_corner() -> None:
     assert plan(3, [0.80, 0.99]).row == 0  # too soon
     assert plan(120, [0.80, 0.85]).row == 0  # not enough
     assert plan(121, [0.80, 0.99]).row == 1
-    x0, y0, x1, y1 = first.rect
+    x0, y0, _, y1 = first.rect
     beside = np.array([[x0 - 40.0, y0, x0 - 5, y1], frames[1]])
     assert plan(122, [0.8, 0.9], beside).rect == first.rect  # near is near enough
     inside = np.array([[x0 + 5.0, y0 + 5, x0 + 25, y0 + 25], frames[1]])

@@ -139,7 +139,7 @@ def test_what_is_recorded_is_what_was_drawn(tmp_path: Path) -> None:
 def test_an_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "annotated.mp4"
     recorder = Recorder(path, FAST)
-    with pytest.raises(StreamError, match="annotated.mp4") as caught:
+    with pytest.raises(StreamError, match=r"annotated\.mp4") as caught:
         recorder.write(picture(), 0.0)
     assert "\n" not in str(caught.value)
     recorder.close()

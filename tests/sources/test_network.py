@@ -7,17 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import RtspServer
 from media import number_in, numbered, write_video
 
 from configs.schema import SourceSettings
 from streamer.sources.network import NetworkSource
 from streamer.types import Frame, StreamError
 
-Serve = Callable[..., RtspServer]
+Serve = Callable[..., Any]
+"""The fixture ``serve_rtsp``: a clip in; a running server, its process and address, out."""
 FRAMES = 75
 
 
@@ -73,7 +74,7 @@ def test_a_stream_is_received_as_it_was_sent(serve_rtsp: Serve, clip: Path) -> N
 def test_wall_clock_is_that_of_the_sender_reports(serve_rtsp: Serve, tmp_path: Path) -> None:
     """A server sends its first report after some seconds: ``utc`` then advances exactly as the
     stream's clock does, which the time of arrival never would."""
-    images = [numbered(index, 96, 128) for index in range(240)]
+    images = [numbered(index, 96, 128) for index in range(135)]
     clip = write_video(tmp_path / "long.mp4", images, options={"g": "15", "bf": "0"})
     stream = source(serve_rtsp(clip).address)
     stream.open()

@@ -1,0 +1,148 @@
+"""``python -m model.training.pack``: decode pictures and clips once, for trainings to read.
+
+Clips are read by the program's own sources, so that luma range, palettes and polarity are treated
+in training as they are in a stream. Where a clip has boxes only, each box becomes a mask
+(:mod:`model.training.boxes`); a box in which nothing stands out is ignored by the loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.schema import SourceSettings
+from model.training.boxes import mask_from_box
+from model.training.data import IGNORE, TARGET, Pack, save_pack
+from streamer.sources.factory import open_source
+from streamer.types import StreamError
+
+_Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
+_Box = tuple[float, float, float, float]
+
+UNRELIABLE = frozenset(
+    f"IR_{name}"
+    for name in (
+        *("BIRD_007", "BIRD_015", "BIRD_018", "BIRD_027", "BIRD_035", "BIRD_038", "BIRD_044"),
+        *("BIRD_047", "DRONE_096", "DRONE_101", "DRONE_104"),
+    )
+)
+"""Clips whose labels are missing or beside the target; the splits' README says what is wrong."""
+
+
+def masked_pictures(folder: Path, leave_out: frozenset[str]) -> Iterator[_Labelled]:
+    """A set in the layout ``image/ mask/ train_NAME.txt``, without the names to leave out.
+
+    Raises:
+        StreamError: a listed picture or mask cannot be read.
+    """
+    for name in (folder / f"train_{folder.name}.txt").read_text().split():
+        if name not in leave_out:
+            mask = _grey(folder / "mask" / f"{name}.png")
+            yield _grey(folder / "image" / f"{name}.png"), (mask > 127).astype(np.uint8), "nuaa"
+
+
+def backgrounds(folder: Path, hold_out: int = 4) -> Iterator[_Labelled]:
+    """Pictures without targets; the last of every ``hold_out`` in order of name is kept aside."""
+    for position, path in enumerate(sorted(folder.glob("*.png"))):
+        if position % hold_out != hold_out - 1:
+            image = _grey(path)
+            yield image, np.zeros_like(image), "background"
+
+
+def clip_frames(video: Path, every: int = 20, first: int = 7) -> Iterator[_Labelled]:
+    """Every ``every``-th frame of a clip with the boxes of ``NAME.gt.txt``.
+
+    Raises:
+        StreamError: the clip cannot be read.
+    """
+    boxes = _boxes(video.with_suffix(".gt.txt"), first_label=2 if "BIRD" in video.stem else 1)
+    if not boxes:
+        return
+    source = open_source(str(video), SourceSettings(), video.stem)
+    source.open()
+    try:
+        while (frame := source.read()) is not None:
+            if frame.index % every != first or frame.image.dtype != np.uint8:
+                continue
+            if "BIRD" in video.stem and frame.index not in boxes:
+                continue  # birds come in flocks, of which one is labelled, and not always
+            image = frame.image.astype(np.uint8)
+            yield image, _label(image, boxes[frame.index]), "clip"
+    finally:
+        source.close()
+
+
+def _label(image: NDArray[np.uint8], boxes: list[_Box]) -> NDArray[np.uint8]:
+    label = np.zeros(image.shape, dtype=np.uint8)
+    for left, top, width, height in boxes:
+        mask = mask_from_box(image, (left, top, width, height))
+        if mask is not None:
+            label[mask] = TARGET
+            continue
+        rows = slice(max(0, int(top) - 2), int(top + height) + 3)
+        label[rows, max(0, int(left) - 2) : int(left + width) + 3] = IGNORE
+    return label
+
+
+def _boxes(path: Path, first_label: int) -> dict[int, list[_Box]]:
+    """Boxes by frame index. The labels count pixels from 1, and frames from ``first_label``."""
+    boxes: dict[int, list[_Box]] = defaultdict(list)
+    for line in path.read_text().splitlines():
+        frame, _, x, y, width, height, *_ = line.split(",")
+        box = (float(x) - 1, float(y) - 1, float(width), float(height))
+        boxes[int(frame) - first_label].append(box)
+    return boxes
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise StreamError(f"{path} is listed but cannot be read as a picture")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _names(path: Path) -> frozenset[str]:
+    lines = path.read_text().splitlines()
+    return frozenset(line.strip() for line in lines if line.strip() and line[0] != "#")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    splits = Path(__file__).parent / "splits"
+    made = argparse.ArgumentParser(prog="python -m model.training.pack", description=__doc__)
+    made.add_argument("data", type=Path, help="holds NUAA-SIRST/, ir-video/ and background/")
+    made.add_argument("--output", type=Path, required=True, help="the pack (.npz)")
+    options = made.parse_args(arguments)
+    clips = sorted(_names(splits / "ir-video.train.txt") - UNRELIABLE)
+    try:
+        samples = [
+            *masked_pictures(options.data / "NUAA-SIRST", _names(splits / "NUAA-SIRST.val.txt")),
+            *backgrounds(options.data / "background"),
+        ]
+        for clip in clips:
+            samples += clip_frames(options.data / "ir-video" / f"{clip}.mp4")
+    except (OSError, StreamError) as error:
+        print(f"model.training.pack: {error}", file=sys.stderr)
+        return 1
+    pixels = np.concatenate([image.ravel()[::97] for image, _, _ in samples])
+    pack = Pack(
+        images=[image for image, _, _ in samples],
+        labels=[label for _, label, _ in samples],
+        kinds=[kind for _, _, kind in samples],
+        mean=float(pixels.mean()),
+        std=float(pixels.std()),
+    )
+    save_pack(options.output, pack)
+    print(f"{len(samples)} pictures, mean {pack.mean:.2f}, deviation {pack.std:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The command from outside: its help, its exit codes, and one clear line for a mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.load import preset_names
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(
+    *arguments: str, folder: Path, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run it as a user would, from a folder that is not the checkout."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_stream.py"), *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_help_tells_uses_presets_and_exit_codes(tmp_path: Path) -> None:
+    done = command("--help", folder=tmp_path)
+    assert done.returncode == 0
+    for word in ("SOURCE", "--config", "--set", "--weights", "--device", "--output", "--display",
+                 "--record", "--max-frames", "--max-seconds", "rtsp://", "examples"):  # fmt: skip
+        assert word in done.stdout
+    assert all(name in done.stdout for name in preset_names())
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_wrong_usage_do_not_load_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys, runpy\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import run_stream\n"
+        "assert run_stream.main(['--set', 'nothing.such=1']) == 2\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_an_unknown_argument_is_wrong_usage(tmp_path: Path) -> None:
+    assert_refused(command("--recrod", folder=tmp_path), 2, "--recrod")
+
+
+def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
+    done = command("--set", "detector.treshold=0.6", folder=tmp_path)
+    assert_refused(done, 2, "detector.treshold", "did you mean detector.threshold")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "detector.threshold=3"), ("detector.threshold=3", "less than 1")),
+        (("--max-frames", "0"), ("run.max_frames", "1")),
+        (("--device", "tpu"), ("detector.device", "cuda")),
+        (("--config", "nowhere.yaml"), ("nowhere.yaml",)),
+        (("--config", "rstp"), ("did you mean rtsp",)),
+    ],
+)
+def test_bad_settings_are_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert_refused(command(*arguments, folder=tmp_path), 2, *words)
+
+
+def test_a_password_in_a_refused_address_is_not_shown(tmp_path: Path) -> None:
+    done = command("nosuch://user:s3cr3t@camera/live", folder=tmp_path)
+    assert_refused(done, 2, "nosuch://")
+    assert "s3cr3t" not in done.stdout + done.stderr
+
+
+def test_a_password_in_a_bad_setting_is_not_shown(tmp_path: Path) -> None:
+    done = command("--set", "source.fps=rtsp://user:s3cr3t@camera/live", folder=tmp_path)
+    assert_refused(done, 2, "source.fps")
+    assert "s3cr3t" not in done.stdout + done.stderr
+
+
+def test_weights_that_are_not_there_fail_in_one_line(tmp_path: Path) -> None:
+    done = command("synthetic:", "--weights", "nosuch.pth.tar", folder=tmp_path)
+    assert_refused(done, 1, "nosuch.pth.tar")
+    assert not list(tmp_path.iterdir())

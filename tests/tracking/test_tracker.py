@@ -1,0 +1,434 @@
+"""The tracker through its step: what it follows, what it ignores, and when it lets go."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike
+
+from configs.schema import TrackerSettings
+from streamer.protocols import Tracker
+from streamer.types import Detections, Tracks, TrackState
+from tracking import build_tracker
+
+SIGMA = 0.5
+SIZE = 3.0
+THRESHOLD = 0.5
+
+
+def tracker(**changes: object) -> Tracker:
+    return build_tracker(TrackerSettings.model_validate(changes), THRESHOLD)
+
+
+def seen(
+    xy: ArrayLike, seconds: float, score: ArrayLike = 0.9, *, extended: bool = False
+) -> Detections:
+    """Detections at ``xy`` (N, 2), each a square of ``SIZE`` px, at ``seconds``."""
+    centres = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
+    count = len(centres)
+    return Detections(
+        xy=centres,
+        boxes_xyxy=np.hstack((centres - SIZE / 2, centres + SIZE / 2)),
+        score=np.broadcast_to(score, count),
+        area_px=np.full(count, SIZE**2),
+        peak_snr=np.full(count, 8.0),
+        extended=np.full(count, extended),
+        frame_index=0,
+        pts_seconds=seconds,
+    )
+
+
+def follow(subject: Tracker, xy: ArrayLike, times: ArrayLike, noise: float = 0.0) -> list[Tracks]:
+    """Show ``subject`` one target at ``xy`` (T, 2) at ``times`` (T,)."""
+    rng = np.random.default_rng(5)
+    places = np.asarray(xy) + rng.normal(0, noise, np.shape(xy)) if noise else np.asarray(xy)
+    return [
+        subject.step(seen(place, time))
+        for place, time in zip(places, np.asarray(times).tolist(), strict=True)
+    ]
+
+
+def line(times: ArrayLike, start: ArrayLike, velocity: ArrayLike) -> np.ndarray:
+    """Positions (T, 2) of a target in straight flight."""
+    return np.asarray(start) + np.asarray(times)[:, None] * np.asarray(velocity)
+
+
+# -- following ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("velocity", [(0.0, 0.0), (60.0, -25.0), (150.0, 0.0)])
+def test_straight_flight_is_followed_below_a_pixel(velocity: tuple[float, float]) -> None:
+    times = np.arange(90) / 30
+    truth = line(times, (20, 200), velocity)
+    outputs = follow(tracker(), truth, times, SIGMA)
+    assert {tuple(output.track_id) for output in outputs} == {(1,)}
+    errors = np.array(
+        [np.hypot(*(o.xy[0] - t)) for o, t in zip(outputs[10:], truth[10:], strict=True)]
+    )
+    assert np.sqrt(np.mean(errors**2)) < 0.8
+    assert errors.max() < 2.0
+    np.testing.assert_allclose(outputs[-1].velocity[0], velocity, atol=15)
+
+
+def test_time_steps_may_vary() -> None:
+    times = np.cumsum(np.random.default_rng(1).uniform(0.005, 0.12, 80))
+    outputs = follow(tracker(), line(times, (20, 20), (50, 30)), times, SIGMA)
+    assert {tuple(output.track_id) for output in outputs} == {(1,)}
+    assert outputs[-1].age_seconds[0] == pytest.approx(times[-1] - times[0])
+    assert np.hypot(*(outputs[-1].xy[0] - line(times, (20, 20), (50, 30))[-1])) < 1.5
+
+
+def test_one_frame_a_second_can_be_followed() -> None:
+    times = np.arange(12.0)
+    outputs = follow(tracker(), line(times, (20, 20), (15, 5)), times, SIGMA)
+    assert {tuple(output.track_id) for output in outputs} == {(1,)}
+    assert outputs[-1].state[0] == TrackState.CONFIRMED
+
+
+def test_crossing_targets_keep_their_ids() -> None:
+    rng = np.random.default_rng(2)
+    subject = tracker()
+    times = np.arange(120) / 30
+    down, up = line(times, (20, 60), (60, 20)), line(times, (20, 140), (60, -20))
+    for first, second, time in zip(down, up, times, strict=True):
+        found = np.array([first, second]) + rng.normal(0, SIGMA, (2, 2))
+        # Closer than a blob, the two are one detection between them.
+        together = np.hypot(*(first - second)) < SIZE
+        tracks = subject.step(seen(found.mean(axis=0) if together else found, time))
+        if time == times[10]:
+            start = {int(i): xy[1] for i, xy in zip(tracks.track_id, tracks.xy, strict=True)}
+    end = {int(i): xy[1] for i, xy in zip(tracks.track_id, tracks.xy, strict=True)}
+    assert set(start) == set(end) == {1, 2}
+    for track_id in (1, 2):
+        assert (start[track_id] < 100) == (end[track_id] > 100)
+
+
+def test_half_a_second_unseen_coasts_and_keeps_the_id() -> None:
+    times = np.arange(90) / 30
+    truth = line(times, (20, 100), (45, 0))
+    subject = tracker()
+    follow(subject, truth[:40], times[:40], SIGMA)
+    unseen = [subject.step(seen([], time)) for time in times[40:55]]
+    assert all(list(output.state) == [TrackState.COASTING] for output in unseen)
+    assert all(list(output.detection_index) == [-1] for output in unseen)
+    spread = [float(np.trace(output.position_cov[0])) for output in unseen]
+    assert spread == sorted(spread)
+    assert spread[-1] > 10 * spread[0]
+    assert unseen[-1].seconds_since_update[0] == pytest.approx(0.5)
+    assert np.hypot(*(unseen[-1].xy[0] - truth[54])) < 8
+    again = follow(subject, truth[55:], times[55:], SIGMA)
+    assert {tuple(output.track_id) for output in again} == {(1,)}
+    assert list(again[0].state) == [TrackState.CONFIRMED]
+
+
+def test_box_is_the_targets_size_about_the_estimate() -> None:
+    times = np.arange(30) / 30
+    last = follow(tracker(), line(times, (50, 50), (30, 0)), times)[-1]
+    box = last.boxes_xyxy[0]
+    np.testing.assert_allclose(box[2:] - box[:2], (SIZE, SIZE))
+    np.testing.assert_allclose((box[2:] + box[:2]) / 2, last.xy[0])
+
+
+def test_confidence_follows_the_detections() -> None:
+    subject = tracker()
+    up = [subject.step(seen((50, 50), n / 30, 0.9)).score[0] for n in range(30)]
+    down = [subject.step(seen((50, 50), 1 + n / 30, 0.3)).score[0] for n in range(30)]
+    away = subject.step(seen([], 2.3)).score[0]
+    assert up[-1] == pytest.approx(0.9)
+    assert down == sorted(down, reverse=True)
+    assert 0.3 < down[-1] < 0.4
+    assert 0.0 < away < 0.2
+
+
+# -- birth and confirmation --------------------------------------------------------------------
+
+
+def test_confirmation_takes_m_of_n_detections() -> None:
+    subject = tracker(confirm_hits=3, confirm_window=4)
+    states = [
+        subject.step(seen((50, 50) if hit else [], n / 30)).state.tolist()
+        for n, hit in enumerate([True, False, True, True])
+    ]
+    assert states == [[TrackState.TENTATIVE]] * 3 + [[TrackState.CONFIRMED]]
+
+
+def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
+    subject = tracker(confirm_hits=4, confirm_window=6)
+    for n in range(300):
+        assert not subject.step(seen((50, 50) if n % 2 else [], n / 30)).reported.any()
+
+
+def test_weak_detections_continue_a_track_and_never_start_one() -> None:
+    weak = THRESHOLD - 0.2
+    subject = tracker()
+    assert all(len(subject.step(seen((50, 50), n / 30, weak))) == 0 for n in range(20))
+    times = 1 + np.arange(20) / 30
+    follow(subject, np.full((20, 2), 50.0), times)
+    for n in range(60):
+        tracks = subject.step(seen((50, 50), 1 + (20 + n) / 30, weak))
+        assert list(tracks.state) == [TrackState.CONFIRMED]
+
+
+def test_weak_detections_do_not_confirm() -> None:
+    subject = tracker()
+    subject.step(seen((50, 50), 0.0))
+    for n in range(1, 60):
+        assert list(subject.step(seen((50, 50), n / 30, 0.3)).state) == [TrackState.TENTATIVE]
+
+
+def test_a_strong_detection_is_preferred_to_a_nearer_weak_one() -> None:
+    subject = tracker()
+    times = np.arange(20) / 30
+    follow(subject, np.full((20, 2), 50.0), times)
+    tracks = subject.step(seen([(50, 50), (51, 50)], 20 / 30, [0.3, 0.9]))
+    assert list(tracks.detection_index) == [1]
+
+
+def test_birth_score_is_apart_from_the_threshold() -> None:
+    subject = tracker(birth_score=0.8)
+    assert len(subject.step(seen((50, 50), 0.0, 0.7))) == 0
+    assert len(subject.step(seen((50, 50), 1 / 30, 0.85))) == 1
+
+
+def test_a_confirmed_track_chooses_before_a_tentative_one() -> None:
+    """A newcomer just beside a confirmed track, and one detection exactly on the newcomer."""
+    subject = tracker()
+    times = np.arange(20) / 30
+    follow(subject, np.full((20, 2), 50.0), times)
+    both = subject.step(seen([(50, 50), (53.6, 50)], 20 / 30))
+    assert list(both.state) == [TrackState.CONFIRMED, TrackState.TENTATIVE]
+    one = subject.step(seen((51.9, 50), 21 / 30))
+    assert list(one.detection_index) == [0, -1]
+
+
+def test_fragments_of_one_target_are_one_track() -> None:
+    rng = np.random.default_rng(3)
+    subject = tracker()
+    ids = set()
+    for n in range(90):
+        middle = np.array([40 + n, 100.0])
+        pieces = [middle - [1.2, 0], middle + [1.2, 0]] if n % 3 == 0 else [middle]
+        tracks = subject.step(seen(pieces + rng.normal(0, 0.3, (len(pieces), 2)), n / 30))
+        ids.update(tracks.track_id.tolist())
+    assert ids == {1}
+
+
+def test_extended_detections_are_followed_only_if_asked() -> None:
+    assert len(tracker(track_extended=True).step(seen((50, 50), 0.0, extended=True))) == 1
+    assert len(tracker(track_extended=False).step(seen((50, 50), 0.0, extended=True))) == 0
+
+
+def test_uniform_clutter_gives_few_tracks() -> None:
+    rng = np.random.default_rng(4)
+    subject = tracker()
+    confirmed: set[int] = set()
+    for n in range(30 * 120):
+        count = rng.poisson(0.5)
+        xy = rng.uniform((0, 0), (320, 256), (count, 2))
+        tracks = subject.step(seen(xy, n / 30, rng.uniform(0.1, 1.0, count)))
+        confirmed.update(tracks.track_id[tracks.reported].tolist())
+    assert len(confirmed) <= 2  # two minutes
+
+
+# -- death -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fps", [10, 30, 60])
+def test_deletion_is_by_time_and_not_by_frames(fps: int) -> None:
+    subject = tracker(coast_seconds=0.5)
+    times = np.arange(2 * fps) / fps
+    follow(subject, np.full((2 * fps, 2), 50.0), times)
+    alive = [len(subject.step(seen([], times[-1] + n / fps))) == 1 for n in range(1, fps + 1)]
+    assert sum(alive) / fps == pytest.approx(0.5)
+    assert alive == sorted(alive, reverse=True)
+
+
+def test_tentative_tracks_die_fast() -> None:
+    subject = tracker(tentative_coast_seconds=0.1, coast_seconds=5.0)
+    subject.step(seen((50, 50), 0.0))
+    assert [len(subject.step(seen([], n / 30))) for n in range(1, 6)] == [1, 1, 1, 0, 0]
+
+
+def test_a_track_that_leaves_the_picture_is_over() -> None:
+    times = np.arange(30) / 30
+    truth = line(times, (10, 50), (100, 0))
+    image = np.zeros((100, 115), dtype=np.uint8)
+    within, without = tracker(), tracker()
+    for place, time in zip(truth, times, strict=True):
+        within.step(seen(place, time), image)
+        without.step(seen(place, time))
+    gone = [len(within.step(seen([], 1 + n / 30), image)) for n in range(6)]
+    kept = [len(without.step(seen([], 1 + n / 30))) for n in range(6)]
+    assert gone == [1, 1, 0, 0, 0, 0]
+    assert kept == [1] * 6
+
+
+def test_a_gap_of_minutes_ends_every_track() -> None:
+    subject = tracker()
+    times = np.arange(30) / 30
+    follow(subject, np.full((30, 2), 50.0), times)
+    tracks = subject.step(seen((50, 50), 300.0))
+    assert tracks.track_id.tolist() == [2]
+    assert tracks.age_seconds.tolist() == [0.0]
+
+
+def test_ids_are_never_used_again_and_belong_to_the_tracker() -> None:
+    subject = tracker()
+    for n in range(5):
+        assert subject.step(seen((50, 50), 10.0 * n)).track_id.tolist() == [n + 1]
+    assert tracker().step(seen((50, 50), 0.0)).track_id.tolist() == [1]
+
+
+# -- clocks and arrays that misbehave ----------------------------------------------------------
+
+
+def test_timestamps_may_repeat_and_go_back() -> None:
+    subject = tracker()
+    times = [0.0, 1 / 30, 1 / 30, 2 / 30, 1 / 30, 2 / 30, 3 / 30, -50.0, -50.0 + 1 / 30]
+    outputs = follow(subject, np.full((len(times), 2), 50.0), times)
+    assert {tuple(output.track_id) for output in outputs} == {(1,)}
+    ages = [output.age_seconds[0] for output in outputs]
+    assert ages == sorted(ages)
+    assert ages[-1] == pytest.approx(5 / 30)
+
+
+def test_a_larger_or_fainter_blob_is_trusted_less() -> None:
+    def variance(area: float, snr: float) -> float:
+        found = Detections(
+            xy=[[50.0, 50.0]],
+            boxes_xyxy=[[48.0, 48.0, 52.0, 52.0]],
+            score=[0.9],
+            area_px=[area],
+            peak_snr=[snr],
+            extended=[False],
+            frame_index=0,
+            pts_seconds=0.0,
+        )
+        return float(tracker().step(found).position_cov[0, 0, 0])
+
+    assert variance(1, 20) < variance(1, 4) < variance(1, 2)
+    assert variance(1, 20) < variance(30, 20) < variance(90, 20)
+    assert variance(1, np.nan) == pytest.approx(TrackerSettings().position_sigma_px ** 2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+def test_damaged_detections_are_ignored(bad: float) -> None:
+    subject = tracker()
+    tracks = subject.step(seen([(bad, 50), (50, 50), (50, bad)], 0.0))
+    assert tracks.detection_index.tolist() == [1]
+
+
+any_number = st.floats(width=64) | st.floats(-20, 340) | st.sampled_from([0.0, 10.0, 10.5])
+any_rows = st.lists(
+    st.tuples(*[any_number] * 6, st.floats(0, 1), any_number, any_number, st.booleans()),
+    max_size=8,
+)
+any_video = st.lists(
+    st.tuples(st.floats(-1, 5) | st.floats(allow_nan=False, allow_infinity=False), any_rows),
+    max_size=12,
+)
+
+
+def from_rows(rows: list[tuple[float, ...]], seconds: float) -> Detections:
+    values = np.array(rows, dtype=np.float64).reshape(len(rows), 10)
+    return Detections(
+        xy=values[:, :2],
+        boxes_xyxy=values[:, 2:6],
+        score=values[:, 6],
+        area_px=values[:, 7],
+        peak_snr=values[:, 8],
+        extended=values[:, 9].astype(np.bool_),
+        frame_index=0,
+        pts_seconds=seconds,
+    )
+
+
+def check_sound(tracks: Tracks, detections: Detections) -> None:
+    for name in ("xy", "velocity", "position_cov", "boxes_xyxy", "score"):
+        assert np.isfinite(getattr(tracks, name)).all(), name
+    np.testing.assert_array_equal(tracks.position_cov, np.swapaxes(tracks.position_cov, 1, 2))
+    assert (np.linalg.eigvalsh(tracks.position_cov) > 0).all()
+    assert len(np.unique(tracks.track_id)) == len(tracks)
+    assert ((tracks.score >= 0) & (tracks.score <= 1)).all()
+    assert (tracks.age_seconds >= tracks.seconds_since_update).all()
+    assert (tracks.seconds_since_update >= 0).all()
+    used = tracks.detection_index[tracks.detection_index >= 0]
+    assert len(np.unique(used)) == len(used)
+    assert (used < len(detections)).all()
+    np.testing.assert_array_equal(
+        tracks.state == TrackState.COASTING, tracks.reported & (tracks.detection_index < 0)
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_video)
+def test_any_arrays_leave_sound_tracks(video: list[tuple[float, list[tuple[float, ...]]]]) -> None:
+    subject = tracker(confirm_hits=2, confirm_window=3)
+    ids: set[int] = set()
+    for seconds, rows in video:
+        found = from_rows(rows, seconds)
+        tracks = subject.step(found)
+        check_sound(tracks, found)
+        new = set(tracks.track_id.tolist()) - ids
+        assert all(number > max(ids, default=0) for number in new)
+        ids |= new
+
+
+near = st.floats(0, 30)
+plain_rows = st.lists(
+    st.tuples(near, near, near, near, near, near, st.floats(0.1, 1), near, near, st.just(0.0)),
+    max_size=7,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(plain_rows, max_size=10), st.randoms(use_true_random=False))
+def test_order_of_detections_does_not_matter(
+    video: list[list[tuple[float, ...]]], random: np.random.Generator
+) -> None:
+    one, other = (
+        tracker(confirm_hits=2, confirm_window=3),
+        tracker(confirm_hits=2, confirm_window=3),
+    )
+    for number, rows in enumerate(video):
+        mixed = list(rows)
+        random.shuffle(mixed)
+        first = one.step(from_rows(rows, number / 30))
+        second = other.step(from_rows(mixed, number / 30))
+        for name in ("track_id", "xy", "velocity", "position_cov", "boxes_xyxy", "score", "state"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+        for a, b in zip(first.detection_index, second.detection_index, strict=True):
+            assert (a < 0) == (b < 0)
+            assert a < 0 or rows[a] == mixed[b]
+
+
+def test_two_trackers_share_nothing() -> None:
+    rng = np.random.default_rng(6)
+    video = [
+        (line([n / 30], (20, 20), (40, 20)) + rng.normal(0, SIGMA, (1, 2)), n / 30)
+        for n in range(60)
+    ]
+    alone = tracker()
+    expected = [alone.step(seen(xy, time)) for xy, time in video]
+    subject, neighbour = tracker(), tracker()
+    for (xy, time), want in zip(video, expected, strict=True):
+        got = subject.step(seen(xy, time))
+        neighbour.step(seen(rng.uniform(0, 300, (5, 2)), 3 * time))
+        for name in ("track_id", "xy", "position_cov", "score", "state", "boxes_xyxy"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
+
+
+def test_what_was_returned_does_not_change_later() -> None:
+    subject = tracker()
+    first = subject.step(seen((50, 50), 0.0))
+    before = first.xy.copy(), first.position_cov.copy(), first.score.copy()
+    for n in range(1, 10):
+        subject.step(seen((50 + n, 50), n / 30))
+    for was, now in zip(before, (first.xy, first.position_cov, first.score), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -3.0, np.nan])
+def test_a_threshold_that_is_no_probability_is_refused(threshold: float) -> None:
+    with pytest.raises(ValueError, match="threshold is"):
+        build_tracker(TrackerSettings(), threshold)
