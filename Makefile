@@ -6,6 +6,12 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
+# OpenCV with windows needs libGL; on a machine without it the build without windows takes over.
+OPENCV_THAT_LOADS = $(BIN)/python -c "import cv2" 2>/dev/null || { \
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(PIP_ARGS) \
+		-c constraints.txt opencv-python-headless; }
+
 .PHONY: demo test check clean
 
 demo: $(VENV)/.runtime
@@ -26,10 +32,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
+	$(OPENCV_THAT_LOADS)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[dev]"
+	$(OPENCV_THAT_LOADS)
 	touch $@
 
 clean:

@@ -8,6 +8,7 @@ and sinks for each source, the pipeline that runs them, and the summary at the e
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import logging
 import os
@@ -16,11 +17,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
 from configs.load import SettingsError, load_settings, preset_names
+from configs.reference import render_reference
 from configs.schema import StreamSettings
 from streamer.dashboard import Dashboard, LiveDashboard, LogDashboard, status_line
 from streamer.logs import set_up_logging
@@ -37,9 +39,16 @@ DEMONSTRATION = "synthetic:"
 _log = logging.getLogger("run_stream")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is often an address in the wrong place, and argparse repeats what it got."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(redact(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="run_stream.py",
         description="Detect and track small targets in infrared video.",
         epilog=f"""\
@@ -55,8 +64,7 @@ what lies in DIR afterwards:
   frames.jsonl   every detection and track            events.jsonl  confirmed and lost
   summary.json   counts, rates, latencies, settings
 
-presets for --config: {", ".join(preset_names())}. Every setting, its unit, limits and default
-stand in configs/schema.py.
+presets for --config: {", ".join(preset_names())}
 exit code: 0 finished, 1 a source or component failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,6 +90,10 @@ exit code: 0 finished, 1 a source or component failed, 2 wrong usage, 130 Ctrl-C
     )
     made.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames a source")
     made.add_argument("--max-seconds", type=float, metavar="S", help="stop after S seconds")
+    made.add_argument(
+        "--help-settings", action="store_true", help="every setting: unit, limits and default"
+    )
+    made.add_argument("--version", action="store_true", help="the program's version")
     return made
 
 
@@ -102,7 +114,11 @@ def settings_of(options: argparse.Namespace) -> StreamSettings:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = parser().parse_args(arguments)
+    # Intermixed: `a.mp4 --display rtsp://camera/live` names two sources.
+    options = parser().parse_intermixed_args(arguments)
+    if options.version or options.help_settings:
+        print(_version() if options.version else render_reference(), end="")
+        return FINISHED
     try:
         settings = settings_of(options)
     except SettingsError as error:
@@ -215,6 +231,13 @@ def _stop_on_signals(pipeline: Pipeline) -> list[int]:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, handle)
     return received
+
+
+def _version() -> str:
+    try:
+        return f"irtrack {importlib.metadata.version('irtrack')}\n"
+    except importlib.metadata.PackageNotFoundError:
+        return "irtrack, not installed as a package\n"
 
 
 def _say(error: Exception, code: int) -> int:

@@ -124,12 +124,12 @@ def render(snapshot: RunSnapshot, title: str) -> Panel:
     """The dashboard's picture of a snapshot."""
     sources = Table(box=None, expand=True, pad_edge=False)
     sources.add_column("source", style="bold", no_wrap=True)
-    sources.add_column("state")
-    for name in ("fps in", "fps out", "frames", "queue", "dropped", "corrupt", "retries", "tracks"):
-        sources.add_column(name, justify="right")
+    sources.add_column("state", no_wrap=True, min_width=max(len(s) for s in _STATE_STYLES))
+    for name in ("in", "out", "frames", "queue", "drop", "bad", "retry", "tracks"):
+        sources.add_column(name, justify="right", no_wrap=True)
     for source in snapshot.sources:
         sources.add_row(
-            redact(source.name),
+            Text(redact(source.name)),
             Text(source.state, style=_STATE_STYLES.get(source.state, "")),
             f"{source.fps_in:.1f}",
             f"{source.fps_out:.1f}",
@@ -150,10 +150,16 @@ def render(snapshot: RunSnapshot, title: str) -> Panel:
         if len(snapshot.sources) == 1:
             for stage, summary in source.stage_ms.items():
                 _add_latency(stages, stage, summary)
+    errors = [
+        Text(f"{source.name}: {redact(source.error)}", style="red")
+        for source in snapshot.sources
+        if source.error is not None
+    ]
     minutes, seconds = divmod(int(snapshot.elapsed_seconds), 60)
     return Panel(
-        Group(sources, Text(""), stages),
-        title=redact(title),
+        Group(sources, *errors, Text(""), stages),
+        # Text and not a string: a folder may be called [old], which is no markup.
+        title=Text(redact(title)),
         subtitle=f"{minutes:d}:{seconds:02d}  Ctrl-C ends the run and finishes every file",
         border_style="cyan",
     )
@@ -165,4 +171,4 @@ def _alarming(count: int) -> Text:
 
 def _add_latency(table: Table, name: str, summary: LatencySummary, style: str = "") -> None:
     values = (summary.p50, summary.p95, summary.p99, summary.max)
-    table.add_row(name, *(f"{value:.1f}" for value in values), style=style)
+    table.add_row(Text(name), *(f"{value:.1f}" for value in values), style=style)

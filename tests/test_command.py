@@ -95,6 +95,30 @@ def test_a_password_in_a_refused_address_is_not_shown(tmp_path: Path) -> None:
     assert "s3cr3t" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--confg=rtsp://user:s3cr3t@camera/live",),
+        ("--max-frames", "rtsp://user:s3cr3t@camera/live"),
+    ],
+)
+def test_a_password_in_wrong_usage_is_not_shown(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = command(*arguments, folder=tmp_path)
+    assert_refused(done, 2, "camera/live")
+    assert "s3cr3t" not in done.stdout + done.stderr
+
+
+def test_sources_may_stand_on_both_sides_of_an_option(tmp_path: Path) -> None:
+    done = command("a.mp4", "--no-record", "nosuch://b", folder=tmp_path)
+    assert_refused(done, 2, "nosuch://b")
+    assert "unrecognized" not in done.stderr
+
+
+def test_the_version_and_the_reference_of_settings(tmp_path: Path) -> None:
+    assert command("--version", folder=tmp_path).stdout.startswith("irtrack")
+    assert "source.rtsp.transport" in command("--help-settings", folder=tmp_path).stdout
+
+
 def test_a_password_in_a_bad_setting_is_not_shown(tmp_path: Path) -> None:
     done = command("--set", "source.fps=rtsp://user:s3cr3t@camera/live", folder=tmp_path)
     assert_refused(done, 2, "source.fps")

@@ -31,7 +31,8 @@ class Tower:
 
     left: float
     right: float
-    top: float
+    roof: float
+    """The row of its eaves; a dome rises above them."""
 
 
 class Backdrop:
@@ -144,14 +145,14 @@ def _clouds(shape: tuple[int, int], rng: np.random.Generator, *, cover: float, s
     """
     height, width = shape
     largest = size * height
-    density = _noise((2 * height, width), rng, slope=2.2, longest_px=(largest / 2, largest))
+    density = _noise((2 * height, width), rng, slope=2.6, longest_px=(largest / 2, largest))
     # Wisps: the wind has carried every part a little away.
     carried = (
         0.1
         * largest
         * np.stack(
             [
-                _noise(density.shape, rng, slope=2.0, longest_px=(largest / 3, largest / 2))
+                _noise(density.shape, rng, slope=2.4, longest_px=(largest / 3, largest / 2))
                 for _ in range(2)
             ]
         )
@@ -160,19 +161,19 @@ def _clouds(shape: tuple[int, int], rng: np.random.Generator, *, cover: float, s
     depth = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     rows = (1.15 * depth + 0.75 * depth**4) * height
     columns = np.arange(width, dtype=np.float32)[None]
-    density = cv2.remap(
+    seen = cv2.remap(
         density,
         (columns + carried[0][:height]).astype(np.float32),
         (rows + 0.4 * carried[1][:height]).astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_WRAP,
     )
-    level = np.quantile(density, 1 - cover)
-    thick = np.clip((density - level) / 1.6, 0, 1)
+    clear = np.quantile(seen, 1 - cover)
+    thick = np.clip((seen - clear) / 1.6, 0, 1)
     body = thick * thick * (3 - 2 * thick)
     # Their edges, where they grow, are brighter than a smooth fading away would be.
-    rim = np.exp(-(((thick - 0.22) / 0.12) ** 2))
-    return np.asarray(0.85 * body + 0.3 * rim * (thick > 0), dtype=np.float32)
+    rim = thick * np.exp(-(((thick - 0.3) / 0.15) ** 2))
+    return np.asarray(0.85 * body + 0.9 * rim, dtype=np.float32)
 
 
 def _ground(
@@ -199,14 +200,14 @@ def _ground(
     leaves = _noise(shape, rng, slope=0.8, longest_px=(0.03 * height, 0.03 * height))
     is_wood = (y >= treetop) & (y < meadow_top + 2)
     up = np.clip((meadow_top - y) / np.maximum(trees, 1), 0, 1)
-    wooded = sky_level + contrast * (1.9 + 0.5 * up + 0.4 * leaves + 0.35 * (1 - up) * trunks)
+    wooded = sky_level + contrast * (2.6 + 0.6 * up + 0.4 * leaves + 0.35 * (1 - up) * trunks)
     # Crowns are full of holes near their tops.
     depth_in_crown = y - treetop
     dense = np.clip(0.55 + depth_in_crown / (0.02 * height + 1) + 0.35 * leaves, 0, 1)
-    level = np.where(is_wood, wooded, level)
-    solid = np.maximum(solid, np.where(is_wood, dense, 0))
-    _draw_houses(level, solid, rng, contrast, sky_level)
-    return level.astype(np.float32), solid.astype(np.float32)
+    light: Map = np.where(is_wood, wooded, level).astype(np.float32)
+    opacity: Map = np.maximum(solid, np.where(is_wood, dense, 0)).astype(np.float32)
+    _draw_houses(light, opacity, rng, contrast, sky_level)
+    return light, opacity
 
 
 def _draw_houses(
@@ -222,12 +223,9 @@ def _draw_houses(
         left = round((place + rng.uniform(0.1, 0.5)) * width / 5)
         if wide < 8 or left + wide >= width:
             continue
-        wall = sky_level + contrast * rng.uniform(1.5, 2.2)
+        wall = sky_level + contrast * rng.uniform(1.8, 2.6)
         eaves = base - tall
         level[eaves:base, left : left + wide] = wall
-        solid[eaves - gable : base, left : left + wide] = np.maximum(
-            solid[eaves - gable : base, left : left + wide], 0
-        )
         solid[eaves:base, left : left + wide] = 1
         for window in range(left + 2, left + wide - 3, 6):
             level[
@@ -243,18 +241,22 @@ def _draw_houses(
 
 
 def _draw_tower(level: Map, solid: Map, tower: Tower, contrast: float) -> None:
-    """A round silo, warm on one side, with a bright rim and hoops."""
+    """A round silo with a dome: one side warmer, hoops, a bright edge under the roof."""
     height, width = level.shape
-    left, right = round(tower.left), max(round(tower.right), round(tower.left) + 1)
-    top, base = max(0, round(tower.top)), round((_HORIZON + 0.05) * height)
-    columns = np.arange(left, right + 1)
-    across = (columns - left) / max(right - left, 1) * 2 - 1
-    shade = 0.5 + 0.9 * np.sqrt(np.clip(1 - (0.75 * across - 0.3) ** 2, 0, 1))
-    surface = _ZENITH_LEVEL + contrast * (1.2 + shade)
-    level[top:base, columns % width] = surface
-    level[top + 3 : base : 9, columns % width] = surface - 0.25 * contrast
-    level[top : top + 2, columns % width] = surface + 0.5 * contrast
-    solid[top:base, columns % width] = 1
+    left = round(tower.left)
+    columns = np.arange(left, max(round(tower.right), left + 1) + 1)
+    across = np.linspace(-1, 1, columns.size)
+    roof, base = max(1, round(tower.roof)), round((_HORIZON + 0.05) * height)
+    dome = np.rint(0.3 * columns.size * np.sqrt(1 - across**2))
+    rows = np.arange(height)[:, None]
+    inside = (rows >= roof - dome) & (rows < base)
+    lit = _ZENITH_LEVEL + contrast * (1.6 + 1.0 * np.sqrt(1 - (0.7 * across - 0.3) ** 2))
+    surface = np.where((rows - roof) % 8 == 3, lit - 0.3 * contrast, lit)
+    surface = np.where(rows < roof, lit - 0.5 * contrast, surface)
+    surface = np.where(rows == roof, lit + 0.5 * contrast, surface)
+    columns %= width
+    level[:, columns] = np.where(inside, surface, level[:, columns])
+    solid[:, columns] = np.where(inside, 1, solid[:, columns])
 
 
 def _blurred(panorama: Map, sigma: float) -> Map:

@@ -18,7 +18,7 @@ from streamer.types import FloatArray
 _ROUND = 0.97
 """How sharp the turns at the limits are: 1 is a bounce, small values a sine."""
 _SPAN = math.asin(_ROUND)
-_SPEED_X, _SPEED_Y = (18.0, 40.0), (6.0, 15.0)
+_SPEED_X, _SPEED_Y = (20.0, 45.0), (8.0, 18.0)
 """Cruising speed along each axis, px/s."""
 _TEMPO = 0.3
 """A manoeuvring target flies up to this share faster and slower."""
@@ -76,7 +76,7 @@ def plan_paths(
     manoeuvres: bool,
     crossing_seconds: float | None,
 ) -> Paths:
-    """Random paths that never leave the bounds.
+    """Random paths that never leave the bounds; the last one leads close above the horizon.
 
     Args:
         count: how many targets, K.
@@ -89,9 +89,11 @@ def plan_paths(
     weave = np.minimum(_WEAVE_PX, size / 10) * rng.uniform(0.5, 1.0, (count, 2))
     weave *= manoeuvres
     # Across, everybody flies the whole width; in height, each has a part of the sky to itself.
-    extent = np.column_stack([np.full(count, 0.5), rng.uniform(0.22, 0.45, count)]) * size
+    height, place = rng.uniform(0.22, 0.45, count), rng.random(count)
+    height[-1:], place[-1:] = 0.2, 1.0  # the last one flies low
+    extent = np.column_stack([np.full(count, 0.5), height]) * size
     half = extent - weave
-    middle = bounds.low + extent + rng.random((count, 2)) * (size - 2 * extent)
+    middle = bounds.low + extent + place[:, None] * (size - 2 * extent)
     where = rng.uniform(-0.8, 0.8, (count, 2))  # of the way from the middle to the limit
     heading = rng.choice([-1.0, 1.0], (count, 2))
     anchor = np.zeros(count)
@@ -104,10 +106,8 @@ def plan_paths(
         where[:2] = (meeting - middle[:2]) / half[:2]
         heading[0], heading[1] = (1, 1), (-1, 1)
         anchor[:2] = crossing_seconds
-    speed = np.column_stack(
-        [rng.uniform(*_SPEED_X, count), rng.uniform(*_SPEED_Y, count)]
-    )  # small pictures: no more than a third of the width a second
-    speed = np.minimum(speed, size / 3)
+    speed = np.column_stack([rng.uniform(*_SPEED_X, count), rng.uniform(*_SPEED_Y, count)])
+    speed = np.minimum(speed, size / 3)  # in small pictures
     phase = np.arcsin(np.clip(np.sin(where * _SPAN) / _ROUND, -1, 1))
     return Paths(
         middle=middle,

@@ -16,6 +16,8 @@ from streamer.types import BoolArray, FloatArray, Image, IntArray
 _CROSSING_SECONDS = 6.0
 _OCCLUSION_SECONDS = 0.7
 _OCCLUSION_BETWEEN = (0.45, 0.75)
+_TOWER_WIDTH = 0.05
+"""Of the picture's width."""
 _STORY_SECONDS = 20.0
 """What is to happen happens in the first 20 s (earlier in a shorter scene), however long it is."""
 
@@ -144,24 +146,29 @@ class Scene:
         return k / self.settings.fps
 
     def _place_tower(self, story_seconds: float) -> Tower:
-        """Where the last target passes fastest, as wide as it flies while it is to be hidden."""
+        """A tower for the last target to pass behind, as wide as it flies while it is hidden."""
         pan = self.settings.camera_drift_px_per_second
         last = self.settings.targets - 1
 
         def position(seconds: float) -> FloatArray:
             """In the panorama, px."""
-            return self._paths.xy(seconds)[last] + (pan * seconds, 0.0)
+            return np.asarray(self._paths.xy(seconds)[last] + (pan * seconds, 0.0))
 
         def passed(middle: float) -> tuple[float, float]:
             half = _OCCLUSION_SECONDS / 2
-            ends = position(middle - half)[0], position(middle + half)[0]
+            ends = float(position(middle - half)[0]), float(position(middle + half)[0])
             return min(ends), max(ends)
 
+        def ugliness(middle: float) -> float:
+            """How far from slender, and how tall."""
+            left, right = passed(middle)
+            width = (right - left) / (_TOWER_WIDTH * self.settings.width)
+            return abs(width - 1) - float(position(middle)[1]) / self.settings.height
+
         early, late = (share * story_seconds for share in _OCCLUSION_BETWEEN)
-        moments = np.linspace(early, late, 40)
-        middle = max(moments, key=lambda moment: float(np.ptp(passed(moment))))
+        middle = float(min(np.linspace(early, late, 60), key=ugliness))
         left, right = passed(middle)
-        return Tower(left, right, top=position(middle)[1] - 0.05 * self.settings.height)
+        return Tower(left, right, roof=position(middle)[1] - 0.03 * self.settings.height)
 
 
 def _bounds(settings: SyntheticSettings) -> Bounds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,6 +96,8 @@ class Sensor:
         edges = special.erf((offset + 0.5) / root) - special.erf((offset - 0.5) / root)
         return np.asarray(edges / 2)
 
-    def _quantised(self, counts: NDArray[np.floating]) -> Image:
+    def _quantised(self, counts: NDArray[Any]) -> Image:
         rounded = np.clip(np.rint(counts), 0, self._limit)
-        return rounded.astype(np.uint8 if self._limit == 255 else np.uint16)
+        if self._settings.bit_depth == 8:
+            return np.asarray(rounded, dtype=np.uint8)
+        return np.asarray(rounded, dtype=np.uint16)

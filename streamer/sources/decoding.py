@@ -14,22 +14,18 @@ from streamer.sources.base import Corrupt
 from streamer.types import StreamError
 
 _USUAL_FPS = 25.0
-# One thread decodes 320x256 at thousands of frames per second. How a decoder conceals damage
-# depends on its threads, so their number follows from the picture, never from the machine: the
-# same file gives the same frames everywhere.
-_LARGE_PICTURE_PX = 1280 * 720
-_THREADS_FOR_LARGE = 4
-_FLUSHES = 2 * _THREADS_FOR_LARGE
 
 
-def video_stream(container: InputContainer, address: str, *, low_delay: bool) -> VideoStream:
-    """The container's video stream, ready to decode.
+def video_stream(container: InputContainer, address: str) -> VideoStream:
+    """The container's video stream, ready to decode, by one thread.
+
+    One thread decodes 320x256 at thousands of frames per second. Several would give frames later
+    and errors out of order, and how they conceal damage depends on their number: with one, the
+    same file gives the same frames on every machine.
 
     Args:
         container: opened for reading.
         address: for errors, without passwords.
-        low_delay: give each frame as soon as it is there; otherwise large pictures are decoded
-            several at a time.
 
     Raises:
         StreamError: it has no video, or in a codec that this FFmpeg lacks.
@@ -41,9 +37,7 @@ def video_stream(container: InputContainer, address: str, *, low_delay: bool) ->
     context = stream.codec_context
     if context is None:
         raise StreamError(f"{address} holds video in a codec that cannot be decoded here")
-    large = stream.width * stream.height > _LARGE_PICTURE_PX
-    stream.thread_count = _THREADS_FOR_LARGE if large else 1
-    stream.thread_type = "SLICE" if low_delay else "AUTO"
+    stream.thread_count = 1
     return stream
 
 
@@ -53,11 +47,12 @@ def frame_period(stream: VideoStream) -> float:
     return 1.0 / float(rate) if rate else 1.0 / _USUAL_FPS
 
 
-def stated_seconds(frame: VideoFrame) -> float | None:
+def stated_seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
     """The frame's own timestamp, or None if the stream gives none."""
-    if frame.pts is None or frame.time_base is None:
+    if frame.pts is None or stream.time_base is None:
         return None
-    return float(frame.pts * frame.time_base)
+    # Not the frame's own time base: PyAV leaves it out where a decoder is flushed.
+    return float(frame.pts * stream.time_base)
 
 
 def decode(
@@ -67,18 +62,13 @@ def decode(
 
     A packet that cannot be decoded and a frame that the decoder marks as damaged are ``Corrupt``.
     """
-    # A decoder with several threads reports errors late: at the end there may be one for each.
-    for _ in range(1 if packet else _FLUSHES):
-        try:
-            frames = stream.decode(packet)
-        except EOFError:  # already flushed
-            return
-        except av.FFmpegError:
-            yield Corrupt()
-            continue
-        for frame in frames:
-            yield Corrupt() if frame.is_corrupt else frame
+    try:
+        frames = stream.decode(packet)
+    except av.FFmpegError:
+        yield Corrupt()
         return
+    for frame in frames:
+        yield Corrupt() if frame.is_corrupt else frame
 
 
 def reason(error: av.FFmpegError | OSError) -> str:

@@ -166,7 +166,7 @@ class LiveSource(BaseSource):
         """The thread: every picture, every error and the end go to the other side."""
         try:
             with self._connect() as container:
-                stream = video_stream(container, self.address, low_delay=True)
+                stream = video_stream(container, self.address)
                 handover.put(_Opened())
                 for picture in self._decoded(container, stream):
                     if not handover.put(picture):
@@ -186,7 +186,7 @@ class LiveSource(BaseSource):
                     if isinstance(frame, Corrupt):
                         yield frame
                         continue
-                    stated = stated_seconds(frame)
+                    stated = stated_seconds(frame, stream)
                     last = clock(stated)
                     first = last if first is None else first
                     image, depth = intensity_of(

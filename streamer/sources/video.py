@@ -42,7 +42,7 @@ class VideoSource(RecordedSource):
         # Some files cannot be sought in, and some land too late: those are read from the start.
         seek = start > 0 and _can_seek(self._address, start)
         with open_video_file(self._address) as container:
-            stream = video_stream(container, self.address, low_delay=False)
+            stream = video_stream(container, self.address)
             if seek:
                 _seek(container, stream, start)
             yield self._pictures(_Recording(container, stream, sought=seek))
@@ -103,7 +103,7 @@ class _Recording:
 
     def place(self, frame: VideoFrame) -> tuple[float, float]:
         """The frame's timestamp, and its distance from the start of the stream, seconds."""
-        pts_seconds = self._clock(stated_seconds(frame))
+        pts_seconds = self._clock(stated_seconds(frame, self._stream))
         if self._origin is None:
             self._origin = pts_seconds
         self._position = pts_seconds - self._origin
@@ -112,15 +112,20 @@ class _Recording:
     def ends_early(self) -> str | None:
         """After the last frame: how much is missing of what the header declares, if so.
 
-        A few frames are no loss: headers count frames that an edit list cuts away.
+        Both counts and times must fall short, where the header has both: it may count frames that
+        an edit list cuts away, or places that an AVI leaves empty.
         """
         declared = 0 if self._sought else self._stream.frames
         missing = declared - self._good - self._corrupt - self._skipped
-        if missing > max(2, declared // 100):
-            return f"{self._good} of {declared} frames could be read"
+        fewer = missing > max(2, declared // 100)
         seconds = _declared_seconds(self._container, self._stream)
-        end = self._position + self._period
-        if seconds is not None and end < seconds - max(3 * self._period, 0.01 * seconds):
+        # The period as it was: an AVI may declare a finer grid than its frames lie on.
+        period = max(self._period, self._position / max(1, self._good - 1))
+        end = self._position + period * (1 + self._corrupt)
+        shorter = seconds is not None and seconds - end > max(3 * period, 0.01 * seconds)
+        if declared and fewer and (shorter or seconds is None):
+            return f"{self._good} of {declared} frames could be read"
+        if not declared and shorter:
             return f"{end:.1f} of {seconds:.1f} s could be read"
         if self._error is not None:
             return f"after {self._good} frames, {self._error}"
@@ -164,8 +169,8 @@ def _origin(stream: VideoStream) -> float | None:
 
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """The video's length in the header; None where FFmpeg would only estimate it."""
-    if stream.frames and stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+    if stream.frames and stream.average_rate:
+        return float(stream.frames / stream.average_rate)
     only_video = len(container.streams) == 1
     if container.format.name.startswith("matroska") and only_video and container.duration:
         return float(container.duration / av.time_base)
@@ -183,7 +188,7 @@ def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> Non
 def _can_seek(address: str, seconds: float) -> bool:
     """Whether seeking lands on a frame that is not later than wished."""
     with open_video_file(address) as container:
-        stream = video_stream(container, address, low_delay=False)
+        stream = video_stream(container, address)
         origin = _origin(stream)
         if origin is None:
             return False
@@ -192,5 +197,5 @@ def _can_seek(address: str, seconds: float) -> bool:
             first = next(container.decode(stream), None)
         except av.FFmpegError:
             return False
-        stated = None if first is None else stated_seconds(first)
+        stated = None if first is None else stated_seconds(first, stream)
         return stated is not None and stated - origin <= seconds + 1e-6

@@ -9,9 +9,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-TICKS = 600
-"""Ticks per second of every file's timestamps, where the container takes them."""
-
 
 def numbered(
     index: int, height: int = 48, width: int = 64, top: int = 255, dtype: type = np.uint8
@@ -39,19 +36,20 @@ def write_video(
     pixel_format: str = "yuv420p",
     seconds: Sequence[float] | None = None,
     fps: int = 30,
+    ticks: int = 600,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     rotation: int = 0,
     color_range: int | None = None,
 ) -> Path:
     """Write grey (H, W) or RGB (H, W, 3) pictures as a video, 30 a second unless ``seconds`` says
-    when each is shown."""
+    when each is shown. Timestamps count ``ticks`` a second, where the container takes that."""
     height, width = images[0].shape[:2]
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-        stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.time_base = Fraction(1, ticks)
         if color_range is not None:
             stream.codec_context.color_range = color_range
         if rotation:
@@ -67,7 +65,7 @@ def write_video(
                 # uint16 pictures for gray10le and its kind hold the samples themselves
                 frame = _as_format(frame, image, pixel_format)
             when = index / fps if seconds is None else seconds[index]
-            frame.pts, frame.time_base = round(when * TICKS), Fraction(1, TICKS)
+            frame.pts, frame.time_base = round(when * ticks), Fraction(1, ticks)
             for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode(None):

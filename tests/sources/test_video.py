@@ -64,7 +64,7 @@ def damage(path: Path, packets: list[int]) -> Path:
         ("a.avi", "mjpeg", "yuvj420p"),
         ("a.mov", "png", "rgb24"),
         ("a.webm", "libvpx-vp9", "yuv420p"),
-        ("a.mpg", "mpeg2video", "yuv420p"),
+        ("a.mp4", "mpeg4", "yuv420p"),
     ],
 )
 def test_every_frame_in_order(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
@@ -149,7 +149,8 @@ def test_10_bit_luma_keeps_its_depth(tmp_path: Path) -> None:
     image = np.full((32, 32), 255, dtype=np.uint8)
     path = write_video(tmp_path / "a.nut", [image], codec="rawvideo", pixel_format="yuv420p10le")
     (frame,) = read_all(path)
-    assert (frame.image.dtype, frame.bit_depth) == (np.uint16, 10)
+    assert frame.image.dtype == np.uint16
+    assert frame.bit_depth == 10
     assert np.abs(frame.image.astype(int) - 1023).max() <= 8
 
 
@@ -172,8 +173,9 @@ def test_pseudo_colour_is_inverted(tmp_path: Path) -> None:
     for frame, image in zip(read_all(path), images, strict=True):
         assert np.median(np.abs(frame.image.astype(int) - image)) <= 6
         assert number_in(frame.image) == number_in(image)
-    grey = read_all(path, palette="grey")[0].image
-    assert np.median(np.abs(grey.astype(int) - images[0])) > 10
+    # Luma alone would be another scale.
+    luma = read_all(path, palette="grey")[3].image
+    assert np.abs(luma.astype(int) - images[3]).mean() > 10
 
 
 def test_black_hot_is_turned_round(tmp_path: Path) -> None:
@@ -183,10 +185,21 @@ def test_black_hot_is_turned_round(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.image, 255 - image)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.h264", "a.avi"])
-def test_start_and_end_are_exact(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.ts", "libx264"),
+        ("a.h264", "libx264"),
+        ("a.avi", "mjpeg"),
+    ],
+)
+def test_start_and_end_are_exact(tmp_path: Path, name: str, codec: str) -> None:
     """Key frames are 2 s apart; the raw stream has no clock to seek by."""
-    path = clip(tmp_path / name, 150, options={"g": "60", "bf": "0"})
+    pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    options = {"g": "60", "bf": "0"}
+    path = clip(tmp_path / name, 150, codec=codec, pixel_format=pixel_format, options=options)
     whole = read_all(path)
     first = whole[0].pts_seconds
     wanted = [f for f in whole if 2.5 - 1e-6 <= f.pts_seconds - first < 3.7 - 1e-6]
@@ -202,14 +215,8 @@ def test_start_after_the_end_gives_nothing(tmp_path: Path) -> None:
     assert read_all(clip(tmp_path / "a.mp4", 10), start_seconds=60) == []
 
 
-@pytest.mark.parametrize(("height", "width"), [(48, 64), (1024, 1280)])
-def test_damaged_packets_are_counted_and_use_up_an_index(
-    tmp_path: Path, height: int, width: int
-) -> None:
-    """Large pictures are decoded by several threads, which report errors late."""
-    images = [numbered(index, height, width) for index in range(24)]
-    options = {"g": "1", "preset": "ultrafast"}
-    path = damage(write_video(tmp_path / "a.mp4", images, options=options), [5, 11, 23])
+def test_damaged_packets_are_counted_and_use_up_an_index(tmp_path: Path) -> None:
+    path = damage(clip(tmp_path / "a.mp4", 24, options={"g": "1"}), [5, 11, 23])
     stream = source(path)
     stream.open()
     frames = rest_of(stream)
@@ -218,8 +225,7 @@ def test_damaged_packets_are_counted_and_use_up_an_index(
     assert len(frames) + stream.corrupt == 24
     good = [index for index in range(24) if index not in (5, 11, 23)]
     assert [number_in(frame.image) for frame in frames] == good
-    if height == 48:  # with threads, the gap may lie a few frames late
-        assert [frame.index for frame in frames] == good
+    assert [frame.index for frame in frames] == good
 
 
 def test_two_readings_of_a_damaged_file_are_the_same(tmp_path: Path) -> None:
@@ -231,18 +237,16 @@ def test_two_readings_of_a_damaged_file_are_the_same(tmp_path: Path) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("a.mp4", {"movflags": "faststart"}), ("a.mkv", {}), ("a.avi", {})],
-)
-def test_a_truncated_file_gives_what_it_holds_and_then_says_so(
-    tmp_path: Path, name: str, options: dict[str, str]
-) -> None:
-    whole = clip(tmp_path / name, 150, options={"bf": "0"}, container_options=options)
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_a_truncated_file_gives_what_it_holds_and_then_says_so(tmp_path: Path, name: str) -> None:
+    index_first = {"movflags": "faststart"} if name == "a.mp4" else {}
+    options = {"bf": "0"}
+    whole = clip(tmp_path / name, 150, ticks=30, options=options, container_options=index_first)
+    assert len(read_all(whole)) == 150
     stream = source(cut(whole, 0.6))
     stream.open()
     frames = []
-    with pytest.raises(StreamError, match="ends early: .* of ") as failure:
+    with pytest.raises(StreamError, match=r"ends early: .* of ") as failure:
         while (frame := stream.read()) is not None:
             frames.append(frame)
     assert len(frames) > 40

@@ -207,7 +207,8 @@ def test_fragments_of_one_target_are_one_track() -> None:
     ids = set()
     for n in range(90):
         middle = np.array([40 + n, 100.0])
-        pieces = [middle - [1.2, 0], middle + [1.2, 0]] if n % 3 == 0 else [middle]
+        half = np.array([1.2, 0.0])
+        pieces = [middle - half, middle + half] if n % 3 == 0 else [middle]
         tracks = subject.step(seen(pieces + rng.normal(0, 0.3, (len(pieces), 2)), n / 30))
         ids.update(tracks.track_id.tolist())
     assert ids == {1}
