@@ -30,7 +30,7 @@ stop = threading.Event()
 def offer():
     while not stop.wait(0.02):
         window.offer("gate camera", picture)
-thread = threading.Thread(target=offer)
+thread = threading.Thread(target=offer, daemon=True)
 thread.start()
 deadline = time.monotonic() + 40
 while window.pump():
@@ -102,7 +102,7 @@ def test_a_real_window_shows_the_picture_and_closes(
             orange = (np.abs(seen - (40, 160, 220)) < 12).all(axis=2)
         assert orange.sum() >= 20_000  # half of the picture
         if way == "close":
-            xdotool(screen, "windowclose", window)
+            xdotool(screen, "windowquit", window)
         else:
             xdotool(screen, "windowfocus", "--sync", window)
             xdotool(screen, "key", "--window", window, "q" if way == "key" else way)
