@@ -101,17 +101,17 @@ class SyntheticSettings(Settings):
         6.0, gt=0, description="a target's peak over the standard deviation of the local noise"
     )
     psf_sigma_px: float = Field(
-        0.9, gt=0, le=8, description="standard deviation of the optics' blur, px"
+        1.0, gt=0, le=8, description="standard deviation of the optics' blur, px"
     )
     noise_sigma: float = Field(
-        4.0, ge=0, description="sensor noise, standard deviation in grey levels of 8 bit"
+        3.0, ge=0, description="sensor noise, standard deviation in grey levels of 8 bit"
     )
     fixed_pattern_sigma: float = Field(
-        1.0, ge=0, description="fixed-pattern noise, grey levels of 8 bit"
+        0.8, ge=0, description="fixed-pattern noise, grey levels of 8 bit"
     )
-    dead_pixels: Fraction = Field(0.0002, description="share of dead or stuck pixels")
+    dead_pixels: Fraction = Field(0.0001, description="share of dead or stuck pixels")
     clutter: float = Field(
-        25.0, ge=0, description="contrast of clouds and terrain, grey levels of 8 bit"
+        18.0, ge=0, description="contrast of sky, clouds and terrain, grey levels of 8 bit"
     )
     drift_px_per_second: float = Field(3.0, ge=0, description="how fast clouds drift")
     camera_drift_px_per_second: float = Field(0.0, ge=0, description="how fast the camera pans")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from configs.schema import TrackerSettings
-from streamer.protocols import Tracker
 from tracking.tracker import KalmanTracker
 
-TRACKERS: dict[str, Callable[[TrackerSettings, float], Tracker]] = {
+TRACKERS: dict[str, Callable[[TrackerSettings, float], KalmanTracker]] = {
     "kalman": lambda settings, threshold: KalmanTracker(settings, threshold=threshold),
 }
 """Every tracker by its ``tracker.kind``."""
 
 
-def build_tracker(settings: TrackerSettings, threshold: float) -> Tracker:
+def build_tracker(settings: TrackerSettings, threshold: float) -> KalmanTracker:
     """A fresh tracker for one source.
 
     Args:

@@ -17,6 +17,7 @@ import numpy as np
 from streamer.types import BoolArray, Detections, FloatArray, IntArray, StreamError, Tracks
 
 NOT_KNOWN = -1.0
+LARGEST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,9 +111,9 @@ def _parse(line: str, where: str) -> list[float]:
             raise StreamError(f"{where}: {name} is {cell!r}, expected a number")
         values.append(value)
     frame, object_id, _, _, width, height, confidence = values
-    if frame < 1 or frame != int(frame):
+    if not 1 <= frame <= LARGEST_NUMBER or frame != int(frame):
         raise StreamError(f"{where}: frame is {cells[0]}, expected a whole number from 1")
-    if object_id != int(object_id):
+    if abs(object_id) > LARGEST_NUMBER or object_id != int(object_id):
         raise StreamError(f"{where}: id is {cells[1]}, expected a whole number")
     if width < 0 or height < 0:
         raise StreamError(f"{where}: the box is {cells[4]} by {cells[5]}, expected 0 or more")

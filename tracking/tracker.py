@@ -231,13 +231,13 @@ def _measurements(detections: Detections, settings: TrackerSettings) -> _Measure
     if not settings.track_extended:
         usable &= ~detections.extended
     index = np.flatnonzero(usable)
-    # One order for every permutation of the same detections, so that ids and ties agree.
+    # One order for every permutation of the same detections, so that ids and ties agree. By the
+    # values as they came: what is clipped or filled in below may make two of them look the same.
+    columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
+    index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
+
     snr = np.nan_to_num(detections.peak_snr[index], nan=0.0)
     area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
-    columns = (snr, area, *fields[index].T[::-1], -detections.score[index])
-    order = np.lexsort(columns)
-    index, snr, area = index[order], snr[order], area[order]
-
     variance = _position_variance(settings.position_sigma_px, area, snr)
     boxes = detections.boxes_xyxy[index]
     return _Measurements(

@@ -16,6 +16,8 @@ SCORE_MARGIN = 0.15
 """Another target must be so much more certain to take the inset over,"""
 DWELL_SECONDS = 2.0
 """and not sooner than this."""
+MIN_LEVELS = 70.0
+"""Of the display picture: less contrast than this is not stretched any further."""
 HEIGHT_SHARE = 0.26
 MARGIN = 12
 CLEARANCE = 28.0
@@ -41,6 +43,7 @@ class Inset:
         self._track_id: int | None = None
         self._since = 0.0
         self._corner: int | None = None
+        self._levels: tuple[float, float] | None = None
 
     def plan(
         self,
@@ -75,8 +78,10 @@ class Inset:
 
     def _choose(self, result: FrameResult, shown: NDArray[np.int64]) -> int | None:
         tracks, now = result.tracks, result.frame.pts_seconds
-        boxes = tracks.boxes_xyxy[shown]
-        small = shown[(boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) <= SMALL_PX]
+        boxes, xy = tracks.boxes_xyxy[shown], tracks.xy[shown]
+        extent = (result.frame.width - 0.5, result.frame.height - 0.5)
+        inside = ((xy >= -0.5) & (xy < extent)).all(axis=1)
+        small = shown[inside & ((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) <= SMALL_PX)]
         if not len(small):
             self._track_id = None
             return None
@@ -90,7 +95,43 @@ class Inset:
             if settled or float(worth.max()) < held_worth + SCORE_MARGIN:
                 return int(held[0])
         self._track_id, self._since = int(tracks.track_id[best]), now
+        self._levels = None
         return best
+
+    def magnify(
+        self, gray: NDArray[np.uint8], center: NDArray[np.float64], plan: InsetPlan
+    ) -> NDArray[np.uint8]:
+        """The planned cut of the display picture, with more contrast where it is dull.
+
+        Args:
+            gray: (H, W) the display picture at the source's size.
+            center: (2,) what comes to lie in the middle, px of the source.
+            plan: this frame's.
+
+        Returns:
+            (S, S), as large as the plan's rectangle.
+        """
+        side = plan.rect[2] - plan.rect[0]
+        half = (side - 1) / 2 / plan.zoom
+        step = 1 / plan.zoom
+        inverse = np.array([[step, 0, center[0] - half], [0, step, center[1] - half]])
+        cut = cv2.warpAffine(
+            gray,
+            inverse,
+            (side, side),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        low, high = (float(v) for v in np.percentile(cut[::4, ::4], (2.0, 99.8)))
+        missing = max(0.0, MIN_LEVELS - (high - low))
+        low, high = low - missing / 2, high + missing / 2
+        if self._levels is not None:
+            # Slowly, or the noise in the percentiles makes it flicker.
+            low = self._levels[0] + 0.1 * (low - self._levels[0])
+            high = self._levels[1] + 0.1 * (high - self._levels[1])
+        self._levels = (low, high)
+        levels = 20.0 + (np.arange(256) - low) * (215.0 / (high - low))
+        return np.asarray(cv2.LUT(cut, np.clip(levels, 0, 255).astype(np.uint8)), np.uint8)
 
     def _free_corner(
         self, side: int, canvas_size: tuple[int, int], frames: NDArray[np.float64]
@@ -120,22 +161,3 @@ def _gap(rect: tuple[int, int, int, int], frames: NDArray[np.float64]) -> float:
         [x0 - frames[:, 2], frames[:, 0] - x1, y0 - frames[:, 3], frames[:, 1] - y1], axis=1
     )
     return float(apart.max(axis=1).min())
-
-
-def magnify(
-    gray: NDArray[np.uint8], center: NDArray[np.float64], side: int, zoom: int
-) -> NDArray[np.uint8]:
-    """(side, side) cut of the display picture with ``center`` (source px) in its middle."""
-    half = (side - 1) / 2
-    inverse = np.array(
-        [[1 / zoom, 0, center[0] - half / zoom], [0, 1 / zoom, center[1] - half / zoom]]
-    )
-    cut = cv2.warpAffine(
-        gray,
-        inverse,
-        (side, side),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(24,),
-    )
-    return np.asarray(cut, np.uint8)

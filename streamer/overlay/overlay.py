@@ -14,7 +14,7 @@ from configs.schema import OverlaySettings
 from streamer.overlay import shapes
 from streamer.overlay.canvas import FAINT_HALO, INK, Canvas, Colour, Gray, Picture, Typeface
 from streamer.overlay.contrast import Contrast
-from streamer.overlay.inset import Inset, InsetPlan, magnify
+from streamer.overlay.inset import Inset, InsetPlan
 from streamer.overlay.labels import LabelPlacer
 from streamer.overlay.trails import Trails
 from streamer.types import FrameResult, TrackState
@@ -177,7 +177,7 @@ class Overlay:
     ) -> None:
         x0, y0, x1, y1 = plan.rect
         tracks = result.tracks
-        cut = magnify(shown, tracks.xy[plan.row], x1 - x0, plan.zoom)
+        cut = self._inset.magnify(shown, tracks.xy[plan.row], plan)
         colour = _colour(result, plan.row)
         view = Canvas(cut, canvas.typeface, canvas.line_width)
         side, middle = float(x1 - x0 - 1), (x1 - x0 - 1) / 2

@@ -130,7 +130,8 @@ def _noise(
     columns = fft.rfftfreq(shape[1])[None] * longest_px[1]
     amplitude = (1 + rows**2 + columns**2) ** (-slope / 2)
     amplitude[0, 0] = 0
-    noise = fft.irfft2(fft.rfft2(rng.standard_normal(shape)) * amplitude, shape)
+    white = fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
+    noise = fft.irfft2(white * amplitude.astype(np.float32), shape)
     return np.asarray(noise / max(float(noise.std()), 1e-9), dtype=np.float32)
 
 
@@ -145,7 +146,7 @@ def _clouds(shape: tuple[int, int], rng: np.random.Generator, *, cover: float, s
     """
     height, width = shape
     largest = size * height
-    density = _noise((2 * height, width), rng, slope=2.6, longest_px=(largest / 2, largest))
+    density = _noise((2 * height, width), rng, slope=2.9, longest_px=(largest / 2, largest))
     # Wisps: the wind has carried every part a little away.
     carried = (
         0.1
@@ -169,7 +170,7 @@ def _clouds(shape: tuple[int, int], rng: np.random.Generator, *, cover: float, s
         borderMode=cv2.BORDER_WRAP,
     )
     clear = np.quantile(seen, 1 - cover)
-    thick = np.clip((seen - clear) / 1.6, 0, 1)
+    thick = np.clip((seen - clear) / 2.2, 0, 1)
     body = thick * thick * (3 - 2 * thick)
     # Their edges, where they grow, are brighter than a smooth fading away would be.
     rim = thick * np.exp(-(((thick - 0.3) / 0.15) ** 2))
@@ -187,7 +188,7 @@ def _ground(
         (1, width), rng, slope=2.5, longest_px=(1, width / 2)
     )
     wood = np.clip(0.45 + 0.3 * _noise((1, width), rng, slope=2, longest_px=(1, width / 3)), 0, 1)
-    crowns = _noise((1, width), rng, slope=1.3, longest_px=(1, 0.06 * height))
+    crowns = _noise((1, width), rng, slope=1.8, longest_px=(1, 0.1 * height))
     trees = tallest * np.clip(wood * (0.8 + 0.16 * crowns), 0, 0.95)
     treetop = np.maximum(meadow_top - trees, _TREETOPS * height + 1)
 
@@ -197,13 +198,13 @@ def _ground(
     solid = np.clip(y - meadow_top + 0.5, 0, 1)
 
     trunks = _noise(shape, rng, slope=1.0, longest_px=(0.15 * height, 0.012 * height))
-    leaves = _noise(shape, rng, slope=0.8, longest_px=(0.03 * height, 0.03 * height))
+    leaves = _noise(shape, rng, slope=1.2, longest_px=(0.03 * height, 0.03 * height))
     is_wood = (y >= treetop) & (y < meadow_top + 2)
     up = np.clip((meadow_top - y) / np.maximum(trees, 1), 0, 1)
-    wooded = sky_level + contrast * (2.6 + 0.6 * up + 0.4 * leaves + 0.35 * (1 - up) * trunks)
+    wooded = sky_level + contrast * (2.6 + 0.6 * up + 0.2 * leaves + 0.3 * (1 - up) * trunks)
     # Crowns are full of holes near their tops.
     depth_in_crown = y - treetop
-    dense = np.clip(0.55 + depth_in_crown / (0.02 * height + 1) + 0.35 * leaves, 0, 1)
+    dense = np.clip(0.55 + depth_in_crown / (0.02 * height + 1) + 0.2 * leaves, 0, 1)
     light: Map = np.where(is_wood, wooded, level).astype(np.float32)
     opacity: Map = np.maximum(solid, np.where(is_wood, dense, 0)).astype(np.float32)
     _draw_houses(light, opacity, rng, contrast, sky_level)

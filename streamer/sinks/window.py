@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.types import StreamError
-
-_log = logging.getLogger(__name__)
+from streamer.sinks.screen import ScreenProbe
 
 ESCAPE = 27
-PROBE_SECONDS = 20.0
-_PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
 
 
 class Window:
@@ -36,7 +27,7 @@ class Window:
         Raises:
             StreamError: there is no screen, or OpenCV cannot use it.
         """
-        check_screen()
+        self._probe = ScreenProbe()
         self._interval = 1.0 / max_fps
         self._lock = threading.Lock()
         self._latest: dict[str, NDArray[np.uint8]] = {}
@@ -69,6 +60,7 @@ class Window:
                 continue
             if title not in self._shown_at:
                 _open(title, picture)
+                self._probe.close()
             cv2.imshow(title, picture)
             self._shown_at[title] = now
         if not self._shown_at:
@@ -76,7 +68,7 @@ class Window:
             return True
         key = cv2.waitKey(10)
         for title in self._shown_at.keys() - self._closed:
-            if cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+            if not _is_open(title):
                 self._closed.add(title)
         asked = key >= 0 and key & 0xFF in (ord("q"), ord("Q"), ESCAPE)
         if asked or self._closed >= self._shown_at.keys():
@@ -86,51 +78,21 @@ class Window:
     def close(self) -> None:
         """Close every window. Main thread only; idempotent."""
         self._stopped = True
+        self._probe.close()
         if self._shown_at:
             cv2.destroyAllWindows()
             cv2.waitKey(1)  # Qt closes in its event loop
             self._shown_at.clear()
 
 
-def check_screen() -> None:
-    """Find out whether a window can be opened.
-
-    Raises:
-        StreamError: it cannot; the message says what to do.
-    """
-    advice = "give --no-display: the annotated video is recorded all the same"
-    if sys.platform.startswith("linux"):
-        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise StreamError(f"no screen for a window: DISPLAY is not set; {advice}")
-        _quieten_qt()
-    # Qt ends the whole process where it cannot reach the screen; so it is tried in another one.
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-c", _PROBE],
-            capture_output=True,
-            text=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StreamError(f"the screen does not answer; {advice}") from error
-    if probe.returncode:
-        lines = [line.strip() for line in probe.stderr.splitlines() if line.strip()]
-        _log.debug("the window's probe ended with %d: %s", probe.returncode, lines)
-        reason = lines[0] if lines else f"a test window ended with {probe.returncode}"
-        raise StreamError(f"cannot open a window ({reason}); {advice}")
-
-
-def _quieten_qt() -> None:
-    """Point Qt to fonts that are there: the wheel has none, and Qt warns once a text."""
-    fonts = Path(os.environ.get("QT_QPA_FONTDIR", ""))
-    if not fonts.is_dir():
-        system = Path("/usr/share/fonts")
-        os.environ["QT_QPA_FONTDIR"] = str(system if system.is_dir() else Path("/"))
-    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
-
-
 def _open(title: str, picture: NDArray[np.uint8]) -> None:
     height, width = picture.shape[:2]
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     cv2.resizeWindow(title, width, height)
+
+
+def _is_open(title: str) -> bool:
+    try:
+        return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # how Qt's side of OpenCV says that there is no such window any more
+        return False

@@ -80,6 +80,11 @@ class BaseSource(ABC):
         """True where time does not wait."""
 
     @property
+    def can_reconnect(self) -> bool:
+        """Whether opening it again may help after it broke: not where it lies on a disk."""
+        return False
+
+    @property
     def corrupt(self) -> int:
         """Frames so far that could not be decoded. Each has used up an index."""
         return self._corrupt

@@ -104,6 +104,11 @@ class LiveSource(BaseSource):
         """True."""
         return True
 
+    @property
+    def can_reconnect(self) -> bool:
+        """True: a camera may come back."""
+        return True
+
     def interrupt(self) -> None:
         """Make an ``open`` or a ``read`` that waits end soon. It holds until ``close``."""
         super().interrupt()

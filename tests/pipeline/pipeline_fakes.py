@@ -106,12 +106,13 @@ class FakeTicket:
     def __init__(self, detector: FakeDetector, frames: Sequence[Frame], done_at: float) -> None:
         self._detector = detector
         self._frames = frames
+        self._submitted = time.monotonic()
         self._done_at = done_at
         self.stage_seconds: dict[str, float] = {}
 
     def result(self) -> list[Detections]:
         time.sleep(max(0.0, self._done_at - time.monotonic()))
-        self.stage_seconds = {"network": self._detector.seconds}
+        self.stage_seconds = {"network": time.monotonic() - self._submitted}
         self._detector.open_tickets -= 1
         if any(frame.index == self._detector.fail_at for frame in self._frames):
             raise RuntimeError("a bug in the detector")
@@ -207,3 +208,15 @@ class FakeSink:
         self.closed += 1
         if self._close_error is not None:
             raise self._close_error
+
+
+class HeldSink(FakeSink):
+    """Takes nothing until it is released."""
+
+    def __init__(self, name: str = "sink") -> None:
+        super().__init__(name)
+        self.release = threading.Event()
+
+    def write(self, result: FrameResult) -> None:
+        assert self.release.wait(10.0)
+        super().write(result)

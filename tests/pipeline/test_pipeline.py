@@ -18,10 +18,12 @@ from pipeline_fakes import (
     FakeSink,
     FakeSource,
     FakeTracker,
+    HeldSink,
     settings,
 )
 
 import streamer.reader
+from streamer.lane import RESULT_BUFFER
 from streamer.pipeline import Pipeline, RunReport, Stream
 from streamer.stats import RunSnapshot, SourceSnapshot
 
@@ -79,9 +81,12 @@ def test_every_captured_frame_is_processed_dropped_or_corrupt(
     pipeline = Pipeline(
         streams, detector, settings(source={"live_queue": queue, "file_queue": queue})
     )
+    timer = threading.Timer(stop_after or 0.0, pipeline.stop)
     if stop_after is not None:
-        threading.Timer(stop_after, pipeline.stop).start()
+        timer.start()
     report = run_timed(pipeline)
+    if stop_after is not None:
+        timer.join()
 
     assert not report.failed
     for k, (live, steps, *_) in enumerate(sources):
@@ -113,40 +118,36 @@ def test_a_slow_sink_on_a_file_loses_nothing() -> None:
 
 
 def test_sinks_delay_detection_only_when_their_buffer_is_full() -> None:
-    sink = FakeSink(seconds=0.03)
-    pipeline = Pipeline(
-        [stream(FakeSource(frames=20), sink)], FakeDetector(seconds=0.001), settings()
-    )
-    written: list[int] = []
+    sink = HeldSink()
+    pipeline = Pipeline([stream(FakeSource(frames=100), sink)], FakeDetector(), settings())
+    processed: list[int] = []
 
     def tick(snapshot: RunSnapshot) -> None:
-        if snapshot.sources[0].processed == 20 and not written:
-            written.append(len(sink.results))
+        processed.append(snapshot.sources[0].processed)
+        if processed[-20:] == [RESULT_BUFFER + 1] * 20:  # the buffer, and one in the sink's hands
+            sink.release.set()
 
     pipeline.run(tick, tick_seconds=0.005)
-    assert written[0] < 10  # all were processed while most still waited to be written
-    assert len(sink.results) == 20
+    assert len(sink.results) == 100
 
 
 def test_a_source_with_slow_sinks_does_not_hold_up_another() -> None:
-    slow = FakeSink(seconds=0.01)
-    quick = FakeSink()
+    slow, quick = HeldSink(), FakeSink()
     pipeline = Pipeline(
         [
             stream(FakeSource("slow", frames=80), slow),
             stream(FakeSource("quick", frames=80), quick),
         ],
-        FakeDetector(seconds=0.001),
+        FakeDetector(max_batch=4, max_in_flight=2),
         settings(),
     )
-    slow_written: list[int] = []
 
     def tick(snapshot: RunSnapshot) -> None:
-        if snapshot.sources[1].state == "ended" and not slow_written:
-            slow_written.append(len(slow.results))
+        if snapshot.sources[1].state == "ended":
+            slow.release.set()
 
-    pipeline.run(tick, tick_seconds=0.005)
-    assert slow_written[0] < 40
+    report = pipeline.run(tick, tick_seconds=0.005)
+    assert not report.failed
     assert len(slow.results) == len(quick.results) == 80
 
 
@@ -179,8 +180,9 @@ def test_a_slow_detector_drops_a_live_source_s_oldest_and_latency_stays_flat() -
     assert balance(end) == 0
     ages = tracker.ages_seconds
     # Two frames in the queue and one in the detector: never more than some 3 x 20 ms behind.
-    assert np.median(ages[-10:]) < 0.07
-    assert np.median(ages[-10:]) < np.median(ages[3:13]) + 0.02
+    # A queue without an end would be two seconds behind by now.
+    assert np.median(ages[-10:]) < 0.15
+    assert np.median(ages[-10:]) < np.median(ages[3:13]) + 0.05
     assert end.stalls == 0
 
 
@@ -199,7 +201,8 @@ def test_the_latency_shown_is_the_one_that_stamps_in_the_pixels_show(
     # The tracker looks at its clock while it works: the latency counts until it is done.
     assert np.median(np.abs(np.subtract(shown, true))) < 0.001
     summary = report.snapshot.sources[0].latency_ms
-    assert summary.p50 == pytest.approx(1e3 * float(np.median(true)), rel=0.1, abs=0.5)
+    median = float(np.percentile(shown, 50, method="inverted_cdf"))
+    assert summary.p50 == pytest.approx(1e3 * median, rel=0.01)
     assert summary.max == pytest.approx(1e3 * max(shown))
     assert summary.count == len(true)
 
@@ -220,7 +223,7 @@ def test_stages_are_given_to_the_sinks_and_add_up_to_the_latency() -> None:
     stage_ms = report.snapshot.sources[0].stage_ms
     assert set(stage_ms) == {"queue", "network", "track", "record"}
     assert stage_ms["record"].p50 >= 1.0
-    assert stage_ms["network"].p50 == pytest.approx(3.0, rel=0.01)
+    assert 2.97 <= stage_ms["network"].p50 < 30
 
 
 def test_max_frames_of_a_file_and_of_a_live_source_are_processed_frames() -> None:
@@ -290,14 +293,18 @@ def test_a_silent_live_source_is_counted_as_stalled_once(monkeypatch: pytest.Mon
 def test_numbers_can_be_read_while_it_runs() -> None:
     source = FakeSource(live=True, sessions=[[FRAME] * 120], interval=0.005)
     pipeline = Pipeline([stream(source, FakeSink())], FakeDetector(), settings())
-    seen: list[SourceSnapshot] = []
-    pipeline.run(lambda snapshot: seen.append(snapshot.sources[0]), tick_seconds=0.02)
-    running = [each for each in seen if each.state == "running"]
-    assert running[-1].fps_in == pytest.approx(200, rel=0.3)
-    assert running[-1].fps_out == pytest.approx(200, rel=0.3)
-    assert running[-1].queue_capacity == 2
-    assert [each.processed for each in seen] == sorted(each.processed for each in seen)
-    assert pipeline.report.snapshot.sources[0].fps_mean == pytest.approx(200, rel=0.2)
+    seen: list[RunSnapshot] = []
+    pipeline.run(seen.append, tick_seconds=0.02)
+    last = [each for each in seen if each.sources[0].state == "running"][-1]
+    end = last.sources[0]
+    assert end.fps_in == pytest.approx(end.captured / last.elapsed_seconds, rel=0.2)
+    assert end.fps_out == pytest.approx(end.processed / last.elapsed_seconds, rel=0.2)
+    assert end.queue_capacity == 2
+    counts = [each.sources[0].processed for each in seen]
+    assert counts == sorted(counts)
+    report = pipeline.report
+    mean = 120 / report.snapshot.elapsed_seconds
+    assert report.snapshot.sources[0].fps_mean == pytest.approx(mean, rel=0.2)
 
 
 def test_two_sources_of_one_name_or_none_at_all_are_refused() -> None:

@@ -1,5 +1,7 @@
 """Timestamps increase, and good ones are not touched."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,4 +35,4 @@ def test_a_clock_that_starts_anew_goes_on_counting() -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=50))
 def test_times_always_increase(stated: list[float | None]) -> None:
     times = ticks(*stated)
-    assert all(later > earlier for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(times))

@@ -55,6 +55,16 @@ def test_the_kind_of_an_address(there: Path, address: str, kind: type) -> None:
     assert source.name == "name"
 
 
+def test_a_recording_at_its_own_pace_is_live_but_not_reconnected() -> None:
+    settings = SourceSettings(pace="realtime")
+    recording = VideoSource("a.mp4", settings, "name")
+    camera = NetworkSource("rtsp://camera/stream", settings, "name")
+    assert recording.live
+    assert camera.live
+    assert not recording.can_reconnect
+    assert camera.can_reconnect
+
+
 @pytest.mark.parametrize(
     "address", ["missing.mp4", "frames", "x" * 5000, "/dev/video250", "one.tif"]
 )

@@ -126,7 +126,7 @@ def test_hours_of_updates_keep_the_covariance_sound() -> None:
     noise = 0.49 * np.eye(2)[None]
     mean, cov = MOTION.initial(np.zeros((1, 2)), noise)
     transition, process_noise = MOTION.transition(1 / 30), MOTION.process_noise(1 / 30)
-    for _ in range(20_000):
+    for _ in range(10_000):
         mean, cov = kalman.predict(mean, cov, transition, process_noise)
         mean, cov = kalman.update(mean, cov, np.zeros((1, 2)), noise)
     assert np.linalg.eigvalsh(cov[0]).min() > 0

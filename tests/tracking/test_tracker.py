@@ -223,12 +223,12 @@ def test_uniform_clutter_gives_few_tracks() -> None:
     rng = np.random.default_rng(4)
     subject = tracker()
     confirmed: set[int] = set()
-    for n in range(30 * 120):
+    for n in range(30 * 60):
         count = rng.poisson(0.5)
         xy = rng.uniform((0, 0), (320, 256), (count, 2))
         tracks = subject.step(seen(xy, n / 30, rng.uniform(0.1, 1.0, count)))
         confirmed.update(tracks.track_id[tracks.reported].tolist())
-    assert len(confirmed) <= 2  # two minutes
+    assert len(confirmed) <= 1  # in a minute
 
 
 # -- death -------------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def check_sound(tracks: Tracks, detections: Detections) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(any_video)
 def test_any_arrays_leave_sound_tracks(video: list[tuple[float, list[tuple[float, ...]]]]) -> None:
     subject = tracker(confirm_hits=2, confirm_window=3)
@@ -382,7 +382,7 @@ plain_rows = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(plain_rows, max_size=10), st.randoms(use_true_random=False))
 def test_order_of_detections_does_not_matter(
     video: list[list[tuple[float, ...]]], random: np.random.Generator
@@ -401,6 +401,25 @@ def test_order_of_detections_does_not_matter(
         for a, b in zip(first.detection_index, second.detection_index, strict=True):
             assert (a < 0) == (b < 0)
             assert a < 0 or rows[a] == mixed[b]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [(7, (0.0, 1.0)), (7, (1e7, 1e8)), (8, (-1.0, 0.0)), (9, (0.0, 1.0))]
+)
+def test_order_does_not_matter_where_the_filter_sees_no_difference(
+    column: int, values: tuple[float, float]
+) -> None:
+    """Area 0 weighs as much as 1 and an SNR of -1 as one of 0: still two different detections."""
+    rows = []
+    for value in values:
+        row = [10.0, 10.0, 9.0, 9.0, 11.0, 11.0, 0.9, 4.0, 8.0, 0.0]
+        row[column] = value
+        rows.append(tuple(row))
+    chosen = [
+        order[int(tracker().step(from_rows(order, 0.0)).detection_index[0])]
+        for order in (rows, rows[::-1])
+    ]
+    assert chosen[0] == chosen[1]
 
 
 def test_two_trackers_share_nothing() -> None:

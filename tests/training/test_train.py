@@ -1,0 +1,131 @@
+"""Training goes on where it stopped, and boxes become masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import load_network
+from model.training.boxes import mask_from_box
+from model.training.data import (
+    IGNORE,
+    TARGET,
+    CropSampler,
+    CropSettings,
+    Pack,
+    load_pack,
+    save_pack,
+)
+from model.training.losses import segmentation_loss
+from model.training.train import Recipe, Training, run
+
+RECIPE = Recipe(
+    name="tiny",
+    width=4,
+    steps=4,
+    batch=2,
+    warmup_steps=1,
+    threads=1,
+    crops=CropSettings(size=32, share=(("clip", 1.0),)),
+)
+
+
+@pytest.fixture
+def pack() -> Pack:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(60, 90, (48, 64)).astype(np.uint8) for _ in range(3)]
+    labels = [np.zeros((48, 64), np.uint8) for _ in images]
+    for image, label in zip(images, labels, strict=True):
+        image[20:23, 30:33] = 200
+        label[20:23, 30:33] = TARGET
+    return Pack(images, labels, ["clip"] * 3, mean=75.0, std=12.0)
+
+
+def test_a_resumed_training_equals_one_that_was_not_stopped_to_the_bit(
+    pack: Pack, tmp_path: Path
+) -> None:
+    whole = Training(pack, RECIPE)
+    for _ in range(4):
+        whole.advance()
+    first = Training(pack, RECIPE)
+    for _ in range(2):
+        first.advance()
+    first.save_checkpoint(tmp_path / "checkpoint.pt")
+    second = Training(pack, RECIPE)
+    second.resume(tmp_path / "checkpoint.pt")
+    for _ in range(2):
+        second.advance()
+    assert second.step == 4
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, second.average.state_dict()[name]), name
+
+
+def test_another_recipes_checkpoint_is_refused(pack: Pack, tmp_path: Path) -> None:
+    Training(pack, RECIPE).save_checkpoint(tmp_path / "checkpoint.pt")
+    other = Training(pack, Recipe(name="tiny", width=4, steps=9, batch=2, crops=RECIPE.crops))
+    with pytest.raises(ValueError, match="another recipe: steps"):
+        other.resume(tmp_path / "checkpoint.pt")
+
+
+def test_what_is_written_loads_with_its_normalisation(pack: Pack, tmp_path: Path) -> None:
+    run(Training(pack, RECIPE), tmp_path)
+    network = load_network(tmp_path / "tiny.safetensors")
+    assert (network.info.mean, network.info.std, network.width) == (75.0, 12.0, 4)
+    assert network.info.recipe["step"] == 4
+
+
+def test_a_pack_comes_back_as_it_was_saved(pack: Pack, tmp_path: Path) -> None:
+    save_pack(tmp_path / "pack.npz", pack)
+    again = load_pack(tmp_path / "pack.npz")
+    assert all(np.array_equal(a, b) for a, b in zip(pack.images, again.images, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(pack.labels, again.labels, strict=True))
+    assert (again.kinds, again.mean, again.std) == (pack.kinds, pack.mean, pack.std)
+
+
+def test_something_else_is_no_pack(tmp_path: Path) -> None:
+    (tmp_path / "pack.npz").write_text("nothing")
+    with pytest.raises(ValueError, match="not a readable pack"):
+        load_pack(tmp_path / "pack.npz")
+
+
+def test_small_pictures_are_padded_with_what_the_loss_ignores() -> None:
+    small = Pack([np.full((20, 25), 80, np.uint8)], [np.zeros((20, 25), np.uint8)], ["clip"], 80, 9)
+    settings = CropSettings(size=32, share=(("clip", 1.0),), pasted=0.0)
+    pictures, labels = CropSampler(small, settings, np.random.default_rng(0)).batch(2)
+    assert pictures.shape == labels.shape == (2, 1, 32, 32)
+    assert [(label != IGNORE).sum() for label in labels] == [500, 500]
+
+
+def test_the_loss_falls_with_the_answer_and_does_not_look_where_it_must_not() -> None:
+    target = torch.zeros(1, 1, 8, 8)
+    target[..., 3:5, 3:5] = 1
+    weight = torch.ones_like(target)
+    right = (target * 2 - 1) * 9
+    assert segmentation_loss((right,), target, weight) < 0.05
+    assert segmentation_loss((-right,), target, weight) > 5
+    elsewhere = right.clone()
+    elsewhere[..., 0, 0] = 9
+    weight[..., 0, 0] = 0
+    same = segmentation_loss((elsewhere,), target, weight)
+    assert same == pytest.approx(float(segmentation_loss((right,), target, weight)))
+
+
+class TestBoxes:
+    def picture(self) -> np.ndarray:
+        y, x = np.mgrid[:60, :80]
+        noise = np.random.default_rng(0).normal(0, 2, (60, 80))
+        spot = 90 * np.exp(-((x - 40) ** 2 + (y - 30) ** 2) / (2 * 1.5**2))
+        return np.clip(70 + 0.4 * x + spot + noise, 0, 255).astype(np.uint8)
+
+    def test_the_blob_and_not_the_box(self) -> None:
+        mask = mask_from_box(self.picture(), (32, 22, 17, 17))
+        assert mask is not None
+        assert mask[30, 40]
+        assert 9 <= mask.sum() <= 25
+
+    def test_nothing_stands_out(self) -> None:
+        assert mask_from_box(self.picture(), (8, 5, 15, 15)) is None
+
+    def test_a_box_outside_the_picture(self) -> None:
+        assert mask_from_box(self.picture(), (200, 200, 10, 10)) is None
