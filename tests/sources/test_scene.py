@@ -38,6 +38,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(bit_depth: int)
     assert not np.array_equal(first.truth(0).xy, other.truth(0).xy)
 
 
+def test_noise_is_new_in_every_frame_and_for_every_seed() -> None:
+    bare = {"clutter": 0, "targets": 0, "dead_pixels": 0, "fixed_pattern_sigma": 0}
+    one, other = scene(seed=1, **bare), scene(seed=2, **bare)
+    noise = [one.render(0), one.render(1), other.render(0), other.render(1)]
+    correlation = np.corrcoef([frame.image.ravel() for frame in noise])
+    assert np.abs(correlation - np.eye(4)).max() < 0.05
+
+
 def test_any_order_and_any_thread_give_the_same_frames() -> None:
     one = scene(camera_drift_px_per_second=5)
     in_order = [one.render(k).image.tobytes() for k in range(12)]

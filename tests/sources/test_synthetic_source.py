@@ -109,7 +109,7 @@ def test_live_it_keeps_its_own_pace(how: str) -> None:
         frames.append(frame)
     for frame in frames:
         late = frame.captured_seconds - started - frame.pts_seconds
-        assert -0.002 < late < 0.2
+        assert -0.002 < late < 0.5
     assert len(frames) == 12
     one.close()
 
@@ -122,7 +122,7 @@ def test_a_slow_reader_does_not_shift_the_schedule() -> None:
     time.sleep(0.5)  # ten frames are due meanwhile
     overdue = [one.read() for _ in range(8)]
     assert all(frame is not None for frame in overdue)
-    assert time.monotonic() - started < 0.75
+    assert time.monotonic() - started < 0.85
     last = None
     while (frame := one.read()) is not None:
         last = frame
