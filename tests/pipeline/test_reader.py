@@ -97,6 +97,19 @@ def test_unlimited_attempts_go_on_until_a_stop_which_need_not_wait_for_them() ->
     assert report.snapshot.sources[0].state == "ended"
 
 
+def test_a_stop_cuts_a_long_wait_short() -> None:
+    source = FakeSource(live=True, sessions=[REFUSE, [FRAME]])
+    pipeline = Pipeline(
+        [Stream(source, FakeTracker(), ())],
+        FakeDetector(),
+        settings(source={"reconnect": {"initial_seconds": 8, "max_seconds": 8}}),
+    )
+    started = time.monotonic()
+    pipeline.run(lambda snapshot: snapshot.sources[0].state != "waiting", tick_seconds=0.02)
+    assert time.monotonic() - started < 3
+    assert source.opened == 1
+
+
 def test_frames_that_came_give_all_attempts_back() -> None:
     sessions = [[FRAME] * 5 + [BREAK], REFUSE, REFUSE] * 3 + [[FRAME] * 5]
     report, sink = run(FakeSource(live=True, sessions=sessions), max_attempts=3)
