@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import logging
 import os
 import signal
 import sys
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
 DEMONSTRATION = "synthetic:"
-
-_log = logging.getLogger("run_stream")
 
 
 class _Parser(argparse.ArgumentParser):
