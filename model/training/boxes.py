@@ -10,7 +10,8 @@ _RING_PX = 5
 _GROWN_PX = 2
 _MIN_PEAK_LEVELS = 8.0
 _MIN_PEAK_SIGMA = 4.0
-_SHARE_OF_PEAK = 0.4
+SHARE_OF_PEAK = 0.4
+"""Where a target ends: at this share of its peak over the surround."""
 
 
 def mask_from_box(
@@ -61,7 +62,7 @@ def mask_from_box(
         & (rows >= top - _GROWN_PX)
         & (rows < bottom + _GROWN_PX)
     )
-    above = (residual >= max(_SHARE_OF_PEAK * peak, 2 * sigma)) & grown
+    above = (residual >= max(SHARE_OF_PEAK * peak, 2 * sigma)) & grown
     _, labels = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
     blob = labels == labels[np.unravel_index(int(in_box.argmax()), in_box.shape)]
     edge = grown & ~cv2.erode(

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
+from model.training.boxes import SHARE_OF_PEAK
+
 BACKGROUND, TARGET, IGNORE = 0, 1, 2
 """Values of a label picture; IGNORE takes no part in the loss."""
 
@@ -73,7 +75,12 @@ class CropSettings:
 
     size: int = 96
     """Side of a crop, px."""
-    share: tuple[tuple[str, float], ...] = (("clip", 0.55), ("nuaa", 0.3), ("background", 0.15))
+    share: tuple[tuple[str, float], ...] = (
+        ("clip", 0.45),
+        ("nuaa", 0.25),
+        ("scene", 0.2),
+        ("background", 0.1),
+    )
     """How much of a batch each collection gives; a collection the pack lacks is left out."""
     centred: float = 0.75
     """Share of crops that lie around a target, where the picture has one."""
@@ -175,4 +182,4 @@ class CropSampler:
         spot = np.outer(*along)
         spot /= spot.max()
         surround += (amplitude * spot).astype(np.float32)
-        truth[window][spot > 0.4] = TARGET
+        truth[window][spot > SHARE_OF_PEAK] = TARGET
