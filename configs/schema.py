@@ -192,6 +192,26 @@ class RangeSettings(Settings):
     )
 
 
+class GateSettings(Settings):
+    """Where the network looks between whole scans, in mode gated."""
+
+    scan_every: int = Field(10, ge=1, le=1000, description="every so many frames are scanned whole")
+    window_px: int = Field(
+        64, ge=32, le=512, multiple_of=32, description="side of a window, px; its rim is not used"
+    )
+    candidates: int = Field(
+        2, ge=0, le=64, description="windows at most for bright spots that no track explains"
+    )
+    candidate_contrast: float = Field(
+        3.0,
+        gt=0,
+        lt=5,
+        description="how bright a spot, in standard deviations of its 15 x 15 px surround; "
+        "a lone point on a plain sky has 5.3",
+    )
+    max_windows: int = Field(16, ge=1, le=256, description="of a frame; more: it is scanned whole")
+
+
 class DetectorSettings(Settings):
     """The network, and how its mask becomes detections."""
 
@@ -201,9 +221,18 @@ class DetectorSettings(Settings):
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N"
     )
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        "auto", description="auto: fp16 on a GPU, fp32 on a CPU"
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="what runs the network; auto: openvino on a CPU, torch on a GPU"
     )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto", description="auto: fp16 on a GPU; on a CPU bf16 where OpenVINO has it, else fp32"
+    )
+    mode: Literal["auto", "full", "gated"] = Field(
+        "auto",
+        description="full: the network sees every frame whole; gated: between scans only windows "
+        "around tracks and bright spots; auto: gated on a CPU",
+    )
+    gate: GateSettings = GateSettings()
     threads: int | None = Field(
         None, ge=1, le=256, description="threads of the network on a CPU; null: all cores"
     )

@@ -6,9 +6,11 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from configs.schema import DetectorSettings
 from model.checkpoint import (
@@ -19,9 +21,10 @@ from model.checkpoint import (
 )
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
+from model.gating import Gate, Window
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator
-from streamer.types import Detections, Frame, StreamError
+from streamer.types import Detections, FocusHints, Frame, Image, StreamError
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +35,31 @@ _AUTO_WEIGHTS = {
 """What ``detector.weights=auto`` means on a device: the first that is shipped."""
 
 
+class _SourceState:
+    """What the detector remembers of one source."""
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        self.range = RangeEstimator(settings.range16)
+        self.gate = Gate(settings.gate)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """What the network sees at once: a frame or a window of one."""
+
+    position: int
+    """Of its frame in the batch."""
+    image: Image
+    window: Window | None
+    gain: float
+    offset: float
+
+
+def window_grid(settings: DetectorSettings) -> int:
+    """The attention grid for windows: a cell covers 8 px, as it did in training crops."""
+    return settings.gate.window_px // 8
+
+
 class NetworkDetector:
     """Runs a network on frames of any number of sources; see :class:`streamer.protocols.Detector`.
 
@@ -40,6 +68,7 @@ class NetworkDetector:
         settings: thresholds and limits.
         threshold: probability a target must reach.
         max_batch: frames a batch at most.
+        mode: full or gated.
         description: of the weights, for :meth:`describe`.
     """
 
@@ -50,11 +79,13 @@ class NetworkDetector:
         *,
         threshold: float,
         max_batch: int,
+        mode: str,
         description: dict[str, str],
     ) -> None:
         self._engine = engine
         self._settings = settings
-        self._ranges: dict[str, RangeEstimator] = {}
+        self._states: dict[str, _SourceState] = {}
+        self.mode = mode
         self._description = description
         self.threshold = threshold
         self.max_batch = max_batch
@@ -64,32 +95,38 @@ class NetworkDetector:
         """How many tickets may be open at once."""
         return self._engine.max_in_flight
 
-    def submit(self, frames: Sequence[Frame]) -> _Ticket:
-        """Start on frames, which may differ in size, depth and source."""
-        groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints] | None = None) -> _Ticket:
+        """Start on frames, which may differ in size, depth and source.
+
+        Args:
+            frames: those of one source in order of time.
+            hints: one a frame, used in mode gated; None: no track is expected anywhere.
+        """
+        pieces: dict[tuple[object, ...], list[_Piece]] = defaultdict(list)
         for position, frame in enumerate(frames):
-            groups[(frame.image.shape, frame.image.dtype)].append(position)
-        scales = [self._scale(frame) for frame in frames]
-        parts = [
-            (
-                positions,
-                self._engine.submit(
-                    EngineBatch(
-                        images=[frames[i].image for i in positions],
-                        gain=np.array([scales[i][0] for i in positions], dtype=np.float32),
-                        offset=np.array([scales[i][1] for i in positions], dtype=np.float32),
-                    )
-                ),
-            )
-            for positions in groups.values()
-        ]
+            focus = FocusHints.empty(frame.index) if hints is None else hints[position]
+            for piece in self._pieces(position, frame, focus):
+                pieces[(piece.image.shape, piece.image.dtype, piece.window is None)].append(piece)
+        parts = [(group, self._engine.submit(self._batch(group))) for group in pieces.values()]
         return _Ticket(frames, parts, self._settings, self.threshold)
 
-    def _scale(self, frame: Frame) -> tuple[float, float]:
-        estimator = self._ranges.get(frame.source)
-        if estimator is None:
-            estimator = self._ranges[frame.source] = RangeEstimator(self._settings.range16)
-        return estimator.gain_and_offset(frame)
+    def _pieces(self, position: int, frame: Frame, hints: FocusHints) -> list[_Piece]:
+        """What the network is to see of a frame: all of it, or windows."""
+        state = self._states.setdefault(frame.source, _SourceState(self._settings))
+        gain, offset = state.range.gain_and_offset(frame)
+        windows = state.gate.windows(frame.image, gain, hints) if self.mode == "gated" else None
+        if windows is None:
+            return [_Piece(position, frame.image, None, gain, offset)]
+        return [_Piece(position, w.cut(frame.image), w, gain, offset) for w in windows]
+
+    def _batch(self, pieces: Sequence[_Piece]) -> EngineBatch:
+        windowed = pieces[0].window is not None
+        return EngineBatch(
+            images=[piece.image for piece in pieces],
+            gain=np.array([piece.gain for piece in pieces], dtype=np.float32),
+            offset=np.array([piece.offset for piece in pieces], dtype=np.float32),
+            attention_grid=window_grid(self._settings) if windowed else None,
+        )
 
     def describe(self) -> dict[str, str]:
         """What ran: weights, weights_sha256, device, engine, mode, precision."""
@@ -97,7 +134,7 @@ class NetworkDetector:
             **self._description,
             "device": self._engine.device,
             "engine": self._engine.name,
-            "mode": "full",
+            "mode": self.mode,
             "precision": self._engine.precision,
         }
 
@@ -110,7 +147,7 @@ class _Ticket:
     def __init__(
         self,
         frames: Sequence[Frame],
-        parts: list[tuple[list[int], EngineTicket]],
+        parts: list[tuple[list[_Piece], EngineTicket]],
         settings: DetectorSettings,
         threshold: float,
     ) -> None:
@@ -121,26 +158,38 @@ class _Ticket:
         self.stage_seconds: dict[str, float] = {}
 
     def result(self) -> list[Detections]:
-        found: dict[int, Detections] = {}
         seconds: dict[str, float] = defaultdict(float)
-        for positions, ticket in self._parts:
+        maps: dict[int, NDArray[np.float32]] = {}
+        for pieces, ticket in self._parts:
             probability = ticket.result()
             for stage, duration in ticket.stage_seconds.items():
                 seconds[stage] += duration
             started = time.perf_counter()
-            for row, position in enumerate(positions):
-                frame = self._frames[position]
-                if not np.isfinite(probability[row]).all():
+            for piece, seen in zip(pieces, probability, strict=True):
+                frame = self._frames[piece.position]
+                if not np.isfinite(seen).all():
                     raise StreamError(
                         f"the network gave numbers that are not finite for frame {frame.index} of "
                         f"{frame.source}: try detector.precision=fp32"
                     )
-                found[position] = detections_from_mask(
-                    probability[row], frame, self._settings, self._threshold
-                )
+                if piece.window is None:
+                    maps[piece.position] = seen
+                else:
+                    whole = maps.setdefault(
+                        piece.position, np.zeros(frame.image.shape, dtype=np.float32)
+                    )
+                    piece.window.paste(seen, whole)
             seconds["postprocess"] += time.perf_counter() - started
+        started = time.perf_counter()
+        found = [
+            detections_from_mask(maps[position], frame, self._settings, self._threshold)
+            if position in maps
+            else Detections.empty(frame.index, frame.pts_seconds)
+            for position, frame in enumerate(self._frames)
+        ]
+        seconds["postprocess"] += time.perf_counter() - started
         self.stage_seconds = dict(seconds)
-        return [found[position] for position in range(len(self._frames))]
+        return found
 
 
 def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDetector:
@@ -157,24 +206,31 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
     device = _device(settings.device)
     path = resolve_weights(_weights_name(settings.weights, device))
     network = load_network(path)
+    # Decided once and never from timing, so that a replay sees what the first run saw.
+    gated = settings.mode == "gated" or (settings.mode == "auto" and device.type == "cpu")
+    grids = (network.info.attention_grid, *((window_grid(settings),) if gated else ()))
     try:
         engine = build_engine(
             network,
             device,
+            kind=settings.engine,
             precision=settings.precision,
             threads=settings.threads,
             in_flight=settings.batch.in_flight,
+            attention_grids=grids,
         )
     except ValueError as error:
         raise StreamError(str(error)) from error
     threshold = settings.threshold if settings.threshold is not None else network.info.threshold
     default_batch = min(8, sources) if device.type == "cuda" else 1
+    mode = "gated" if gated else "full"
     _log.info(
-        "%s on %s (%s, %s), threshold %.2f",
+        "%s on %s (%s, %s, mode %s), threshold %.2f",
         network.info.name,
         engine.device,
         engine.name,
         engine.precision,
+        mode,
         threshold,
     )
     return NetworkDetector(
@@ -182,6 +238,7 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
         settings,
         threshold=threshold,
         max_batch=settings.batch.max_size or default_batch,
+        mode=mode,
         description={"weights": network.info.name, "weights_sha256": file_sha256(path)},
     )
 

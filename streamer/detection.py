@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer.channel import Gate
-from streamer.lane import Lane
+from streamer.lane import FocusLag, Lane
 from streamer.protocols import DetectionTicket, Detector
 from streamer.types import Detections, Frame, FrameResult
 
@@ -46,6 +46,8 @@ class DetectionLoop:
         self._detector = detector
         self._gate = gate
         self._deadline_seconds = deadline_seconds
+        for lane in self._lanes:
+            lane.focus = FocusLag(detector.max_in_flight * detector.max_batch)
 
     def run(self) -> None:
         """Run until every lane's frames have ended; afterwards every ``results`` is closed."""
@@ -112,7 +114,9 @@ class DetectionLoop:
 
     def _submit(self, batch: Batch) -> _Work:
         submitted = time.monotonic()
-        return _Work(self._detector.submit([frame for _, frame in batch]), batch, submitted)
+        frames = [frame for _, frame in batch]
+        hints = [lane.focus.hints(frame) for lane, frame in batch]
+        return _Work(self._detector.submit(frames, hints), batch, submitted)
 
     def _collect(self, work: _Work) -> None:
         found = work.ticket.result()
@@ -130,6 +134,7 @@ class DetectionLoop:
     ) -> None:
         started = time.monotonic()
         tracks = lane.stream.tracker.step(detections, frame.image)
+        lane.focus.remember(frame, tracks)
         known = time.monotonic()
         stages["track"] = known - started
         stages["latency"] = max(0.0, known - frame.captured_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,12 +14,15 @@ from streamer.protocols import Sink, Source, Tracker
 from streamer.reader import Reader
 from streamer.redact import redact
 from streamer.stats import SourceSnapshot, StatsRecorder
-from streamer.types import Frame, FrameResult, StreamError
+from streamer.types import FocusHints, Frame, FrameResult, StreamError, Tracks
 
 log = logging.getLogger(__name__)
 
 RESULT_BUFFER = 32
 """Processed frames that may wait for a source's sinks, so that drawing delays no detection."""
+
+_MAX_EXTRAPOLATION_SECONDS = 1.0
+"""A reconnected camera's clock may have jumped: no track is expected further ahead than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,35 @@ class Stream:
     source: Source
     tracker: Tracker
     sinks: tuple[Sink, ...]
+
+
+class FocusLag:
+    """Hints from the tracks of a fixed number of frames ago, however fast results come back.
+
+    So a replay gives the detector the same hints every time. The detection thread alone uses it.
+
+    Args:
+        frames: the lag: as many as can be on their way through the detector at once.
+    """
+
+    def __init__(self, frames: int = 1) -> None:
+        self._frames = frames
+        self._submitted = 0
+        self._tracks: deque[tuple[float, Tracks]] = deque()
+
+    def hints(self, frame: Frame) -> FocusHints:
+        """For the next frame to be submitted."""
+        self._submitted += 1
+        if self._submitted <= self._frames:
+            return FocusHints.empty(frame.index)
+        # Each frame takes one off, so this is the one of ``frames`` frames ago.
+        pts_seconds, tracks = self._tracks.popleft()
+        elapsed = min(max(frame.pts_seconds - pts_seconds, 0.0), _MAX_EXTRAPOLATION_SECONDS)
+        return FocusHints.from_tracks(tracks, elapsed, frame.index)
+
+    def remember(self, frame: Frame, tracks: Tracks) -> None:
+        """A frame is through the tracker."""
+        self._tracks.append((frame.pts_seconds, tracks))
 
 
 class Lane:
@@ -71,6 +104,8 @@ class Lane:
         )
         self.in_flight = 0
         """Frames that the detection thread has taken and not finished; it alone changes this."""
+        self.focus = FocusLag()
+        """What tells the detector where this lane's tracks are expected."""
         self.processed = 0
         """Frames that the detection thread has finished; it alone changes this."""
         self.written = 0

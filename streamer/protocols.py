@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from streamer.types import Detections, Frame, FrameResult, Image, Tracks
+from streamer.types import Detections, FocusHints, Frame, FrameResult, Image, Tracks
 
 
 @runtime_checkable
@@ -71,8 +71,14 @@ class Detector(Protocol):
     def max_in_flight(self) -> int:
         """How many tickets may be open at once: 1 where ``submit`` does the work itself."""
 
-    def submit(self, frames: Sequence[Frame]) -> DetectionTicket:
-        """Start on a batch. Frames may differ in size and source."""
+    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> DetectionTicket:
+        """Start on a batch. Frames may differ in size and source.
+
+        Args:
+            frames: any number up to ``max_batch``; those of one source in order of time.
+            hints: one a frame: where its source's tracks are expected, for a detector that does
+                not look everywhere.
+        """
 
     def describe(self) -> dict[str, str]:
         """What ran, for the summary: weights, weights_sha256, device, engine, mode, precision."""

@@ -23,6 +23,9 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
+_HINT_SIGMAS = 3.0
+
+
 def _read_only(
     owner: str, name: str, value: object, shape: tuple[int | None, ...], dtype: type
 ) -> NDArray[np.generic]:
@@ -230,6 +233,52 @@ class Tracks:
             seconds_since_update=np.empty(0),
             detection_index=np.empty(0, dtype=np.int64),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FocusHints:
+    """Where tracks are expected in a frame: what flows back from the tracker to the detector.
+
+    Most important first: confirmed tracks, then coasting, then tentative ones.
+
+    Raises:
+        ValueError: an array's shape does not agree with the others'.
+    """
+
+    xy: FloatArray
+    """(K, 2) expected positions, px."""
+    radius_px: FloatArray
+    """(K,) how far from there the target may be: its extent and its uncertainty."""
+    frame_index: int
+    """The frame for which they hold."""
+
+    def __post_init__(self) -> None:
+        count = len(self.xy)
+        for name, shape in (("xy", (None, 2)), ("radius_px", (count,))):
+            array = _read_only("FocusHints", name, getattr(self, name), shape, np.float64)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @classmethod
+    def empty(cls, frame_index: int) -> FocusHints:
+        """No track is expected in this frame."""
+        return cls(np.empty((0, 2)), np.empty(0), frame_index)
+
+    @classmethod
+    def from_tracks(cls, tracks: Tracks, elapsed_seconds: float, frame_index: int) -> FocusHints:
+        """Where ``tracks`` will be ``elapsed_seconds`` later, at constant velocity."""
+        if not len(tracks):
+            return cls.empty(frame_index)
+        urgency = np.empty(len(TrackState), dtype=np.int64)
+        urgency[[TrackState.CONFIRMED, TrackState.COASTING, TrackState.TENTATIVE]] = 0, 1, 2
+        order = np.lexsort((-tracks.score, urgency[tracks.state]))
+        xy = tracks.xy + tracks.velocity * elapsed_seconds
+        variance = np.linalg.eigvalsh(tracks.position_cov)[:, -1]
+        extent = (tracks.boxes_xyxy[:, 2:] - tracks.boxes_xyxy[:, :2]).max(axis=1) / 2
+        radius = extent + _HINT_SIGMAS * np.sqrt(np.maximum(variance, 0.0))
+        return cls(xy[order], radius[order], frame_index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

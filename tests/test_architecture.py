@@ -103,8 +103,8 @@ def test_only_the_command_wires_everything() -> None:
 
 def test_what_is_imported_is_declared_or_ours_or_the_standard_library() -> None:
     declared = {
-        "av", "cv2", "filterpy", "numpy", "pydantic", "pydantic_core", "annotated_types", "rich",
-        "safetensors", "scipy", "torch", "yaml",
+        "av", "cv2", "filterpy", "numpy", "openvino", "pydantic", "pydantic_core",
+        "annotated_types", "rich", "safetensors", "scipy", "torch", "yaml",
     }  # fmt: skip
     known = declared | set(sys.stdlib_module_names)
     for path in [*files_of(*ROOMS), ROOT / "run_stream.py"]:

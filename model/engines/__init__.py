@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+from collections.abc import Sequence
+
 import torch
 
 from model.checkpoint import LoadedNetwork
@@ -9,25 +13,45 @@ from model.engines.base import Engine
 from model.engines.torch_cpu import TorchCpuEngine
 from model.engines.torch_cuda import TorchCudaEngine
 
+_log = logging.getLogger(__name__)
+
 
 def build_engine(
     network: LoadedNetwork,
     device: torch.device,
     *,
+    kind: str = "auto",
     precision: str,
     threads: int | None,
     in_flight: int,
+    attention_grids: Sequence[int] = (),
 ) -> Engine:
     """The engine for a device.
 
     Args:
-        precision: auto, fp32, fp16 or bf16; auto is fp16 on CUDA and fp32 on a CPU.
-        threads: of the CPU; None leaves torch's own choice.
+        kind: auto, openvino or torch; auto is OpenVINO on a CPU (torch with a warning where it is
+            not installed) and torch on CUDA.
+        precision: auto, fp32, fp16 or bf16; auto is fp16 on CUDA, and on a CPU bf16 where OpenVINO
+            says that the processor has it, else fp32.
+        threads: of the CPU; None: one a core.
         in_flight: batches that may be on a GPU at once.
+        attention_grids: those that batches will ask for: made ready now, not in mid-stream.
 
     Raises:
-        ValueError: the device cannot run at that precision.
+        ValueError: the device cannot run so.
     """
     if device.type == "cuda":
+        if kind == "openvino":
+            raise ValueError("detector.engine openvino runs on a CPU: use auto or torch on CUDA")
         return TorchCudaEngine(network, device, precision=precision, in_flight=in_flight)
-    return TorchCpuEngine(network, precision=precision, threads=threads)
+    there = importlib.util.find_spec("openvino") is not None
+    if kind == "torch" or (kind == "auto" and not there):
+        if kind == "auto":
+            _log.warning("OpenVINO is not installed: the network runs in PyTorch, which is slower")
+        return TorchCpuEngine(network, precision=precision, threads=threads)
+    if not there:
+        raise ValueError("detector.engine openvino: it is not installed (pip install openvino)")
+    from model.engines.openvino_cpu import OpenVinoEngine
+
+    grids = attention_grids or (network.info.attention_grid,)
+    return OpenVinoEngine(network, precision=precision, threads=threads, attention_grids=grids)

@@ -26,6 +26,8 @@ class EngineBatch:
     """(B,) pixel * gain + offset is the grey level, 0..255, that the network was trained on."""
     offset: NDArray[np.float32]
     """(B,)"""
+    attention_grid: int | None = None
+    """Side of the attention grid; None: that of the weights, for whole pictures."""
 
     def __post_init__(self) -> None:
         kinds = {(image.shape, image.dtype) for image in self.images}

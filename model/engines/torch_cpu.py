@@ -60,9 +60,10 @@ class TorchCpuEngine:
             torch.from_numpy(batch.offset),
             self._info,
         )
+        grid = batch.attention_grid or self._info.attention_grid
         prepared = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
-            probability = self._network(x, attention_grid=self._info.attention_grid)
+            probability = self._network(x, attention_grid=grid)
         mask: NDArray[np.float32] = probability[:, 0, :height, :width].float().numpy()
         finished = time.perf_counter()
         return _Done(mask, {"preprocess": prepared - started, "network": finished - prepared})

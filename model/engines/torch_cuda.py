@@ -117,7 +117,8 @@ class TorchCudaEngine:
             slot.started.record(self._compute)
             gain, offset = slot.device_scale
             x = normalise(slot.device_in, gain, offset, self._info).to(self._dtype)
-            probability = self._network(x, attention_grid=self._info.attention_grid)
+            grid = batch.attention_grid or self._info.attention_grid
+            probability = self._network(x, attention_grid=grid)
             cropped = probability[:, 0, :height, :width].float()
             slot.computed.record(self._compute)
         with torch.cuda.stream(self._copy_out):

@@ -13,7 +13,7 @@ from model.engines.base import EngineBatch
 from model.engines.torch_cpu import TorchCpuEngine
 from model.mpcnet import MPCNet
 from model.preprocess import RangeEstimator, normalise
-from streamer.types import Frame, StreamError
+from streamer.types import FocusHints, Frame, StreamError
 
 INFO = NetworkInfo(
     name="tiny", width=8, mean=100.0, std=40.0, picture_size=256, threshold=0.3, recipe={}
@@ -70,8 +70,11 @@ def test_the_engine_gives_what_the_network_gives(weights: Path) -> None:
     assert np.abs(probability - expected).max() < 1e-3
 
 
-def test_a_batch_of_many_sizes_equals_one_at_a_time(weights: Path) -> None:
-    settings = DetectorSettings(weights=str(weights), device="cpu", low_threshold=0.001)
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_a_batch_of_many_sizes_equals_one_at_a_time(weights: Path, engine: str) -> None:
+    settings = DetectorSettings(
+        weights=str(weights), device="cpu", low_threshold=0.001, engine=engine, precision="fp32"
+    )
     frames = [
         frame(picture(1), 4, "a"),
         frame(picture(2, (33, 41)), 9, "b"),
@@ -87,6 +90,29 @@ def test_a_batch_of_many_sizes_equals_one_at_a_time(weights: Path) -> None:
         assert got.score == pytest.approx(want.score, abs=1e-4)
 
 
+def test_between_scans_a_window_finds_what_the_whole_picture_shows(weights: Path) -> None:
+    rng = np.random.default_rng(5)
+    image = rng.normal(90, 3, (160, 200)).astype(np.uint8)
+    image[99:102, 119:122] += 80
+    common = {"weights": str(weights), "device": "cpu", "engine": "torch", "low_threshold": 0.001}
+    gated = build_detector(DetectorSettings(mode="gated", gate={"candidates": 0}, **common))
+    assert gated.describe()["mode"] == "gated"
+    hint = FocusHints(np.array([[118.0, 103.0]]), np.array([5.0]), 1)
+    frames = [frame(image, k) for k in range(3)]
+    whole, near, nowhere = (
+        gated.submit([each], [hints]).result()[0]
+        for each, hints in zip(
+            frames, [FocusHints.empty(0), hint, FocusHints.empty(2)], strict=True
+        )
+    )
+    assert len(whole) > 0
+    assert len(near) > 0
+    assert np.abs(near.xy - (118, 103)).max() <= 32
+    assert len(nowhere) == 0
+    full = build_detector(DetectorSettings(mode="full", **common))
+    assert full.submit(frames[:1]).result()[0].xy == pytest.approx(whole.xy)
+
+
 def test_the_threshold_is_the_weights_own_unless_set(weights: Path) -> None:
     assert build_detector(DetectorSettings(weights=str(weights))).threshold == pytest.approx(0.3)
     asked = DetectorSettings(weights=str(weights), threshold=0.7)
@@ -97,7 +123,7 @@ def test_the_description_names_what_ran(weights: Path) -> None:
     said = build_detector(DetectorSettings(weights=str(weights), device="cpu")).describe()
     assert said["weights"] == "tiny"
     assert len(said["weights_sha256"]) == 64
-    assert (said["device"], said["engine"], said["precision"]) == ("cpu", "torch-cpu", "fp32")
+    assert (said["device"], said["engine"]) == ("cpu", "openvino")
 
 
 def test_missing_weights_are_refused() -> None:

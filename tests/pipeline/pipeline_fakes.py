@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from configs.schema import StreamSettings
-from streamer.types import Detections, Frame, FrameResult, Image, StreamError, Tracks
+from streamer.types import (
+    Detections,
+    FocusHints,
+    Frame,
+    FrameResult,
+    Image,
+    StreamError,
+    Tracks,
+)
 
 FRAME, CORRUPT, BREAK, BUG, HANG = "frame", "corrupt", "break", "bug", "hang"
 REFUSE = ("refuse",)
@@ -140,7 +148,7 @@ class FakeDetector:
         self.most_open = 0
         self._free_at = 0.0
 
-    def submit(self, frames: Sequence[Frame]) -> FakeTicket:
+    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> FakeTicket:
         now = time.monotonic()
         self.batches.append([(frame.source, frame.index) for frame in frames])
         self.submitted_seconds.append(now)

@@ -176,10 +176,10 @@ def test_a_part_that_hangs_is_given_up_and_the_others_files_are_closed(
     monkeypatch.setattr(streamer.pipeline, "GRACE_SECONDS", 0.15)
 
     class StuckDetector(FakeDetector):
-        def submit(self, frames):  # type: ignore[no-untyped-def]
+        def submit(self, frames, hints):  # type: ignore[no-untyped-def]
             if len(self.batches) == 5:
                 time.sleep(1.0)  # longer than twice the grace
-            return super().submit(frames)
+            return super().submit(frames, hints)
 
     sink = FakeSink()
     pipeline = Pipeline(

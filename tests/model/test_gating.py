@@ -1,0 +1,137 @@
+"""Where the network looks between scans: what was asked for is seen, in a replay the same."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.schema import GateSettings, SyntheticSettings
+from model.gating import RIM_PX, Gate, Window, bright_spots, cover
+from streamer.scene import Scene
+from streamer.types import FocusHints
+
+HEIGHT, WIDTH, SIDE = 200, 310, 64
+
+
+def hints(*places: tuple[float, float]) -> FocusHints:
+    return FocusHints(np.array(places).reshape(-1, 2), np.zeros(len(places)), 1)
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(90, 3, (HEIGHT, WIDTH)).astype(np.uint8)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-20, WIDTH + 20), st.floats(-20, HEIGHT + 20), st.floats(0, 20)),
+        max_size=12,
+    )
+)
+def test_every_place_is_in_the_trusted_part_of_some_window(
+    places: list[tuple[float, float, float]],
+) -> None:
+    given_places = np.array(places).reshape(-1, 3)
+    windows = cover(given_places[:, :2], given_places[:, 2], HEIGHT, WIDTH, SIDE)
+    assert len(windows) <= len(places)
+    for window in windows:
+        assert 0 <= window.left <= WIDTH - SIDE
+        assert 0 <= window.top <= HEIGHT - SIDE
+    for x, y, _ in places:
+        x, y = min(max(x, 0), WIDTH - 1), min(max(y, 0), HEIGHT - 1)
+        assert any(
+            left - 0.5 <= x <= right - 0.5 and top - 0.5 <= y <= bottom - 0.5
+            for left, top, right, bottom in (w.trusted(HEIGHT, WIDTH) for w in windows)
+        )
+
+
+def test_neighbours_share_a_window_and_strangers_do_not() -> None:
+    zero = np.zeros(2)
+    assert len(cover(np.array([[100.0, 100.0], [120.0, 90.0]]), zero, HEIGHT, WIDTH, SIDE)) == 1
+    assert len(cover(np.array([[100.0, 100.0], [160.0, 90.0]]), zero, HEIGHT, WIDTH, SIDE)) == 2
+
+
+def test_the_rim_of_a_window_is_not_used_but_at_the_pictures_edge() -> None:
+    whole = np.zeros((HEIGHT, WIDTH), np.float32)
+    Window(left=0, top=50, side=SIDE).paste(np.ones((SIDE, SIDE), np.float32), whole)
+    rows, columns = np.nonzero(whole)
+    assert (columns.min(), columns.max()) == (0, SIDE - RIM_PX - 1)
+    assert (rows.min(), rows.max()) == (50 + RIM_PX, 50 + SIDE - RIM_PX - 1)
+
+
+def test_overlapping_windows_keep_the_larger_value() -> None:
+    whole = np.zeros((HEIGHT, WIDTH), np.float32)
+    for left, value in ((40, 0.9), (60, 0.2)):
+        Window(left, 50, SIDE).paste(np.full((SIDE, SIDE), value, np.float32), whole)
+    assert whole[80, 80] == np.float32(0.9)
+
+
+def test_every_kth_frame_is_scanned_and_the_others_show_tracks_and_bright_spots() -> None:
+    image = noise()
+    image[150:153, 250:253] += 60
+    gate = Gate(GateSettings(scan_every=4, candidates=1))
+    seen = [gate.windows(image, 1.0, hints((60.0, 50.0))) for _ in range(9)]
+    assert [windows is None for windows in seen] == [i % 4 == 0 for i in range(9)]
+    windows = seen[1]
+    assert windows is not None and len(windows) == 2
+    assert windows[0] == Window(60 - 31, 50 - 31, 64) or windows[0] == Window(60 - 32, 50 - 32, 64)
+    left, top, right, bottom = windows[1].trusted(HEIGHT, WIDTH)
+    assert left <= 251 < right and top <= 151 < bottom
+
+
+def test_a_spot_that_a_tracks_window_shows_costs_no_window_of_its_own() -> None:
+    image = noise()
+    image[49:52, 59:62] += 60
+    gate = Gate(GateSettings(scan_every=100, candidates=1))
+    gate.windows(image, 1.0, hints())
+    windows = gate.windows(image, 1.0, hints((62.0, 52.0)))
+    assert windows is not None and len(windows) == 1
+
+
+@pytest.mark.parametrize("shape", [(100, 310), (310, 100), (40, 50)])
+def test_a_small_picture_is_always_scanned_whole(shape: tuple[int, int]) -> None:
+    gate = Gate(GateSettings())
+    image = np.zeros(shape, np.uint8)
+    assert [gate.windows(image, 1.0, hints()) for _ in range(3)] == [None] * 3
+
+
+def test_more_windows_than_allowed_means_a_scan() -> None:
+    gate = Gate(GateSettings(max_windows=1, candidates=0))
+    gate.windows(noise(), 1.0, hints())
+    assert gate.windows(noise(), 1.0, hints((40.0, 40.0), (200.0, 150.0))) is None
+
+
+@pytest.mark.parametrize("depth", [8, 14])
+def test_most_targets_of_the_scene_are_among_its_brightest_spots(depth: int) -> None:
+    scene = Scene(SyntheticSettings(snr=12, targets=4, bit_depth=depth))
+    gain = 1.0 if depth == 8 else 1 / 8
+    found = targets = 0
+    for k in range(0, 200, 20):
+        frame = scene.render(k)
+        spots = bright_spots(frame.image, gain, contrast=3.0, most=6)
+        for xy in frame.truth.xy[frame.truth.visible]:
+            targets += 1
+            found += bool(len(spots) and np.abs(spots - xy).max(axis=1).min() <= 2)
+    assert targets >= 30
+    assert found >= 0.7 * targets
+
+
+def test_a_stuck_pixel_is_no_bright_spot() -> None:
+    image = noise()
+    image[100, 100] = 255
+    image[60:62, 200:202] = 130
+    spots = bright_spots(image, 1.0, contrast=3.0, most=1)
+    assert spots.tolist() == [[pytest.approx(200.5, abs=1), pytest.approx(60.5, abs=1)]]
+
+
+def test_a_plain_noisy_sky_has_no_bright_spots() -> None:
+    assert len(bright_spots(noise(3), 1.0, contrast=4.0, most=50)) <= 2
+
+
+@given(seed=st.integers(0, 50), gain=st.floats(0.01, 10), most=st.integers(0, 5))
+def test_spots_lie_in_the_picture_and_are_at_most_so_many(
+    seed: int, gain: float, most: int
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 65536, (70, 90)).astype(np.uint16)
+    spots = bright_spots(image, gain, 1.0, most)
+    assert spots.shape[1] == 2 and len(spots) <= most
+    assert ((spots >= 0) & (spots < (90, 70))).all()

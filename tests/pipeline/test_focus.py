@@ -1,0 +1,101 @@
+"""What flows back from the tracker to the detector, and that a replay gets the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pipeline_fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, settings
+
+from streamer.lane import FocusLag
+from streamer.pipeline import Pipeline, Stream
+from streamer.types import Detections, FocusHints, Frame, Image, Tracks, TrackState
+
+
+def tracks(*xs: float, state: TrackState = TrackState.CONFIRMED, speed: float = 30.0) -> Tracks:
+    count = len(xs)
+    xy = np.array([[x, 50.0] for x in xs]).reshape(-1, 2)
+    return Tracks(
+        track_id=np.arange(1, count + 1),
+        xy=xy,
+        velocity=np.tile([speed, 0.0], (count, 1)),
+        position_cov=np.tile(4 * np.eye(2), (count, 1, 1)),
+        boxes_xyxy=np.concatenate([xy - 2, xy + 2], axis=1),
+        score=np.linspace(0.5, 0.9, count),
+        state=np.full(count, state),
+        age_seconds=np.ones(count),
+        seconds_since_update=np.zeros(count),
+        detection_index=np.zeros(count, np.int64),
+    )
+
+
+def frame(index: int) -> Frame:
+    return Frame(np.zeros((8, 8), np.uint8), 8, index, index / 10, 0.0, 0.0, "a")
+
+
+def test_hints_are_where_tracks_will_be_the_surest_first() -> None:
+    hints = FocusHints.from_tracks(tracks(10.0, 20.0), elapsed_seconds=0.1, frame_index=7)
+    assert hints.frame_index == 7
+    assert hints.xy.tolist() == [[23.0, 50.0], [13.0, 50.0]]
+    assert hints.radius_px.tolist() == pytest.approx([2 + 3 * 2] * 2)
+
+
+def test_confirmed_tracks_come_before_coasting_and_tentative_ones() -> None:
+    three = tracks(1.0, 2.0, 3.0, speed=0.0)
+    states = [TrackState.TENTATIVE, TrackState.COASTING, TrackState.CONFIRMED]
+    mixed = Tracks(
+        **{**{f: getattr(three, f) for f in Tracks.__slots__}, "state": np.array(states)}
+    )
+    assert FocusHints.from_tracks(mixed, 0.0, 0).xy[:, 0].tolist() == [3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("lag", [1, 2, 5])
+def test_hints_are_of_a_fixed_number_of_frames_ago_whenever_results_come(lag: int) -> None:
+    soon, late = FocusLag(lag), FocusLag(lag)
+    given: list[list[float]] = []
+    for focus, delay in ((soon, 0), (late, lag - 1)):
+        seen = []
+        for k in range(12):
+            seen.append(focus.hints(frame(k)))
+            if k >= delay:
+                focus.remember(frame(k - delay), tracks(float(k - delay), speed=10.0))
+        given.append([float(h.xy[0, 0]) if len(h) else -1.0 for h in seen])
+    assert given[0] == given[1]
+    assert given[0][:lag] == [-1.0] * lag
+    assert given[0][lag] == pytest.approx(0.0 + 10.0 * lag / 10)
+
+
+def test_a_clock_that_jumped_does_not_send_hints_far_away() -> None:
+    focus = FocusLag(1)
+    focus.hints(frame(100))
+    focus.remember(frame(100), tracks(5.0))
+    assert focus.hints(frame(0)).xy[0, 0] == pytest.approx(5.0)
+    focus.remember(frame(0), tracks(5.0))
+    assert focus.hints(frame(10_000)).xy[0, 0] == pytest.approx(5.0 + 30.0)
+
+
+@pytest.mark.parametrize(("max_batch", "max_in_flight"), [(1, 1), (2, 2)])
+def test_the_detector_gets_a_hint_a_frame_the_same_in_every_run(
+    max_batch: int, max_in_flight: int
+) -> None:
+    class Noting(FakeDetector):
+        def submit(self, frames, hints):  # type: ignore[no-untyped-def]
+            self.noted += [
+                (f.index, h.frame_index, *h.xy.ravel()) for f, h in zip(frames, hints, strict=True)
+            ]
+            return super().submit(frames, hints)
+
+    class Following(FakeTracker):
+        def step(self, detections: Detections, image: Image | None = None) -> Tracks:
+            return tracks(float(detections.frame_index), speed=0.0)
+
+    runs = []
+    for seconds in (0.0, 0.002):
+        detector = Noting(seconds=seconds, max_batch=max_batch, max_in_flight=max_in_flight)
+        detector.noted = []
+        stream = Stream(FakeSource(frames=30), Following(), (FakeSink(),))
+        Pipeline([stream], detector, settings()).run(tick_seconds=0.01)
+        runs.append(detector.noted)
+    assert runs[0] == runs[1]
+    lag = max_batch * max_in_flight
+    assert [note[0] for note in runs[0]] == [note[1] for note in runs[0]] == list(range(30))
+    assert [note[2] for note in runs[0] if len(note) > 2] == [float(k) for k in range(30 - lag)]
