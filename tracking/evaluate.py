@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,14 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         clips = _count_clips(options)
         report = {
             "fps": options.fps,
-            "pooled": _entry(pooled(clips.values()), options.fps),
-            "groups": {name: _entry(c, options.fps) for name, c in _by_group(clips).items()},
-            "clips": {name: _entry(c, options.fps) for name, c in clips.items()},
+            "pooled": entry(pooled(clips.values()), options.fps),
+            "groups": {name: entry(c, options.fps) for name, c in by_group(clips).items()},
+            "clips": {name: entry(c, options.fps) for name, c in clips.items()},
         }
         table = markdown(clips, options.fps)
-        _write(options.json, json.dumps(report, indent=2) + "\n")
+        write_report(options.json, json.dumps(report, indent=2) + "\n")
         if options.markdown:
-            _write(options.markdown, table)
+            write_report(options.markdown, table)
     except StreamError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -57,12 +57,20 @@ def markdown(clips: dict[str, Counts], fps: float) -> str:
         clips: what was counted, by the clips' names.
         fps: frames per second of all clips.
     """
-    rows = [
+    groups = [*by_group(clips).items(), ("all", pooled(clips.values()))]
+    return table_of((name, counts, fps) for name, counts in groups)
+
+
+def table_of(rows: Iterable[tuple[str, Counts, float]]) -> str:
+    """A table in Markdown: a line for each name, what was counted under it, and its frames per
+    second.
+    """
+    lines = [
         "| clips | n | minutes | labelled frames | tracked | 95 % interval | tracks | false "
         "| false a minute | 95 % interval | id switches | ids a target |",
         "| --- " + "| ---: " * 11 + "|",
     ]
-    for name, counts in [*_by_group(clips).items(), ("all", pooled(clips.values()))]:
+    for name, counts, fps in rows:
         rate = rates(counts, fps)
         cells = (
             name,
@@ -78,8 +86,22 @@ def markdown(clips: dict[str, Counts], fps: float) -> str:
             counts.identity_switches,
             _number(rate.ids_per_found_target),
         )
-        rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    return "\n".join(rows) + "\n"
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def score_clip(truth: MotTable, tracks: MotTable, frames: int, *, matlab_pixels: bool) -> Counts:
+    """Count one clip.
+
+    Args:
+        truth: as it stands in its file; lines beyond the clip's end do not count.
+        tracks: the clip's.
+        frames: the clip's length.
+        matlab_pixels: the truth counts pixels from 1.
+    """
+    if matlab_pixels:
+        truth = truth.shifted(MATLAB_SHIFT_PX)
+    return count_clip(truth.keep(truth.frame <= frames), tracks, frames)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,28 +139,30 @@ def _count_clips(options: argparse.Namespace) -> dict[str, Counts]:
     for folder in (options.truth, options.tracks):
         if not folder.is_dir():
             raise StreamError(f"{folder} is not a folder")
-    names = _listed(options.clips) if options.clips else _names_with_tracks(options.tracks)
+    names = read_names(options.clips) if options.clips else _names_with_tracks(options.tracks)
     lengths = _read_lengths(options.lengths) if options.lengths else {}
     clips: dict[str, Counts] = {}
     for name in names:
-        truth = _read_truth(options.truth, name)
+        truth = read_truth(options.truth, name)
         if not len(truth) and not options.count_unlabelled:
             logger.info("%s has no labels: not scored", name)
             continue
         tracks = _read_tracks(options.tracks, name)
-        if options.matlab_pixels:
-            truth = truth.shifted(MATLAB_SHIFT_PX)
         if options.lengths and name not in lengths:
             raise StreamError(f"{options.lengths} has no length of {name}")
         frames = lengths.get(name, max(truth.last_frame, tracks.last_frame))
-        clips[name] = count_clip(truth.keep(truth.frame <= frames), tracks, frames)
+        clips[name] = score_clip(truth, tracks, frames, matlab_pixels=options.matlab_pixels)
     if not clips:
         raise StreamError(f"nothing to score: no clip in {options.tracks} has tracks and labels")
     return clips
 
 
-def _listed(path: Path) -> list[str]:
-    """The names in a list, one a line; a line that begins with # is a remark."""
+def read_names(path: Path) -> list[str]:
+    """The names in a list, one a line; a line that begins with # is a remark.
+
+    Raises:
+        StreamError: the list cannot be read.
+    """
     lines = (line.strip() for line in _read(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -155,7 +179,12 @@ def _read_tracks(folder: Path, name: str) -> MotTable:
     return read_mot(inside if inside.exists() else beside)
 
 
-def _read_truth(folder: Path, name: str) -> MotTable:
+def read_truth(folder: Path, name: str) -> MotTable:
+    """A clip's truth, NAME.gt.txt or NAME.txt; no lines where there is neither.
+
+    Raises:
+        StreamError: the file is not MOTChallenge.
+    """
     for path in (folder / f"{name}.gt.txt", folder / f"{name}.txt"):
         if path.exists():
             return read_mot(path)
@@ -174,16 +203,21 @@ def _read_lengths(path: Path) -> dict[str, int]:
     return lengths
 
 
-def _by_group(clips: dict[str, Counts]) -> dict[str, Counts]:
+def by_group(clips: dict[str, Counts]) -> dict[str, Counts]:
     """Pooled over the clips whose names differ only in the number at the end."""
     groups: dict[str, Counts] = {}
     for name, counts in sorted(clips.items()):
-        group = re.sub(r"[-_ ]*\d[\d_-]*$", "", name) or "other"
-        groups[group] = groups.get(group, Counts()) + counts
+        groups[group_of(name)] = groups.get(group_of(name), Counts()) + counts
     return groups
 
 
-def _entry(counts: Counts, fps: float) -> dict[str, object]:
+def group_of(name: str) -> str:
+    """A clip's name without the number at its end; "other" where nothing is left."""
+    return re.sub(r"[-_ ]*\d[\d_-]*$", "", name) or "other"
+
+
+def entry(counts: Counts, fps: float) -> dict[str, object]:
+    """Counts and the rates that follow from them, as JSON takes them."""
     return asdict(counts) | asdict(rates(counts, fps))
 
 
@@ -202,7 +236,12 @@ def _read(path: Path) -> str:
         raise StreamError(f"cannot read {path}: {error}") from error
 
 
-def _write(path: Path, text: str) -> None:
+def write_report(path: Path, text: str) -> None:
+    """Write a file of results.
+
+    Raises:
+        StreamError: it cannot be written.
+    """
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

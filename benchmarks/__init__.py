@@ -1,0 +1,1 @@
+"""Measurements of the product as its users run it: quality and speed."""
