@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -355,6 +355,11 @@ class OutputSettings(Settings):
     events: EventSettings = EventSettings()
 
 
+def _switch(value: object) -> object:
+    """YAML reads a bare ``on`` or ``off`` as a truth value: take it for the word it was."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
+
+
 class LogSettings(Settings):
     """Logs and the dashboard."""
 
@@ -362,7 +367,7 @@ class LogSettings(Settings):
     detail: Literal["full", "tracks", "counts"] = Field(
         "full", description="frames.jsonl: everything, no detections, or numbers only"
     )
-    dashboard: Literal["auto", "on", "off"] = Field(
+    dashboard: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = Field(
         "auto", description="auto: the live dashboard on a terminal, log lines elsewhere"
     )
     every_seconds: float = Field(5.0, gt=0, description="a line of status this often")

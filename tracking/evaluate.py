@@ -182,12 +182,15 @@ def _read_tracks(folder: Path, name: str) -> MotTable:
 def read_truth(folder: Path, name: str) -> MotTable:
     """A clip's truth, NAME.gt.txt or NAME.txt; no lines where there is neither.
 
+    Lines whose seventh column is 0 are left out: MOTChallenge marks so what need not be found.
+
     Raises:
         StreamError: the file is not MOTChallenge.
     """
     for path in (folder / f"{name}.gt.txt", folder / f"{name}.txt"):
         if path.exists():
-            return read_mot(path)
+            truth = read_mot(path)
+            return truth.keep(truth.confidence > 0)
     return MotTable.empty()
 
 

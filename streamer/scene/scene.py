@@ -122,9 +122,10 @@ class Scene:
         return SceneFrame(self._sensor.expose(radiance, noise), self._seconds(k), truth)
 
     def write_truth(self, path: Path, frames: int | None = None) -> None:
-        """Write MOTChallenge truth: ``frame,id,x,y,w,h,1,-1,visibility``, frames from 1.
+        """Write MOTChallenge truth: ``frame,id,x,y,w,h,seen,-1,seen``, frames from 1.
 
-        Boxes are squares of four of the optics' sigmas and a pixel; visibility is 0 or 1.
+        Boxes are squares of four of the optics' sigmas and a pixel; seen is 0 where
+        the target is hidden: such a line is not to be scored.
 
         Args:
             path: the file.
@@ -138,7 +139,7 @@ class Scene:
                     truth.target_id, truth.xy - side / 2, truth.visible, strict=True
                 ):
                     box = f"{x:.3f},{y:.3f},{side:.3f},{side:.3f}"
-                    file.write(f"{k + 1},{number},{box},1,-1,{int(seen)}\n")
+                    file.write(f"{k + 1},{number},{box},{int(seen)},-1,{int(seen)}\n")
 
     def _seconds(self, k: int) -> float:
         if not 0 <= k < self.frames:

@@ -35,6 +35,15 @@ def test_overrides_go_on_top_of_a_file(tmp_path: Path) -> None:
     assert settings.source.live_queue == 5
 
 
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_on_and_off_are_words_though_yaml_takes_them_for_truth_values(
+    word: str, tmp_path: Path
+) -> None:
+    assert load_settings(None, [f"logs.dashboard={word}"]).logs.dashboard == word
+    (tmp_path / "mine.yaml").write_text(f"logs: {{dashboard: {word}}}\n")
+    assert load_settings(tmp_path / "mine.yaml", []).logs.dashboard == word
+
+
 def test_lists_can_be_set() -> None:
     settings = load_settings(None, ["source.exclude.rectangles=[[0, 0, 50, 12]]"])
     assert settings.source.exclude.rectangles == ((0, 0, 50, 12),)

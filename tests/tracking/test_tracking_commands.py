@@ -113,6 +113,13 @@ def test_truth_drawn_in_matlab_is_moved_by_a_pixel(tmp_path: Path) -> None:
     assert score(tmp_path, "--matlab-pixels")["pooled"]["tracked"] == 1
 
 
+def test_truth_that_is_marked_as_hidden_is_not_scored(tmp_path: Path) -> None:
+    lines(tmp_path / "gt", "A_1.gt.txt", "1,1,8,18,5,5,1,1,1", "2,1,8,18,5,5,0,1,0")
+    lines(tmp_path / "pred", "A_1.txt", "1,1,8,18,5,5,1,-1,-1,-1")
+    assert score(tmp_path)["pooled"]["labelled"] == 1
+    assert score(tmp_path)["pooled"]["tracked_share"] == 1.0
+
+
 def test_lengths_give_the_minutes_and_cut_labels_beyond_the_end(tmp_path: Path) -> None:
     truth = [f"{frame},1,45,45,10,10,1,drone,1" for frame in (1, 2, 301)]
     lines(tmp_path, "gt/a.txt", *truth)
