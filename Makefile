@@ -12,7 +12,7 @@ OPENCV_THAT_LOADS = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(PIP_ARGS) \
 		-c constraints.txt opencv-python-headless; }
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python run_stream.py --output output/demo
@@ -26,6 +26,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/mypy run_stream.py
 
+bench: $(VENV)/.runtime
+	$(BIN)/python -m benchmarks --json output/bench.json --markdown output/bench.md
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -37,6 +40,7 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps $(PIP_ARGS) -c constraints.txt pyirstdmetrics
 	$(OPENCV_THAT_LOADS)
 	touch $@
 
