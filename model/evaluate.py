@@ -1,0 +1,447 @@
+"""``python -m model.evaluate``: how well weights find the targets of a labelled set of pictures.
+
+Pictures are taken whole, at their own size, normalised with the weights' own mean and deviation,
+and padded to a multiple of 32 after that, as in the published evaluation. The network runs in
+single precision. What the figures mean is in :mod:`model.training.metrics`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.checkpoint import LoadedNetwork, file_sha256, load_network, resolve_weights
+from model.engines import build_engine
+from model.engines.base import Engine, EngineBatch
+from model.training.dataset import Noise, PictureSet, Sample, open_set
+from model.training.metrics import (
+    FA_LIMIT,
+    REFERENCE_THRESHOLD,
+    SIZES_PX,
+    Counts,
+    Evaluation,
+    ReferenceCounts,
+    components,
+    count,
+    match,
+)
+
+FINISHED, FAILED, INTERRUPTED = 0, 1, 130
+
+# Even in the logit, as probabilities crowd at both ends; 0.5 is among them.
+CURVE_THRESHOLDS = tuple(float(p) for p in np.round(1 / (1 + np.exp(-np.linspace(-9, 9, 49))), 6))
+
+_PANEL_ROWS = 8
+_TILE = 300
+_HIT, _MISS, _FALSE = (60, 200, 60), (60, 60, 255), (0, 165, 255)  # BGR
+_INK, _PAPER, _PALE = (40, 40, 40), (255, 255, 255), (225, 225, 225)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Exit code 0: done; 1: data or weights are at fault; 2: wrong usage; 130: Ctrl-C.
+
+    Nothing is written before everything is known.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.device == "cuda" and options.engine == "openvino":
+        parser.error("--engine openvino runs on a CPU: leave it out on CUDA")
+    outputs = (options.json, options.markdown, options.pr, options.panels)
+    try:
+        for path in outputs:  # found out now, not after an hour
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        weights = resolve_weights(options.weights)
+        network = load_network(weights)
+        pictures = open_set(
+            options.data, options.split, skip_bad=options.skip_bad, limit=options.limit
+        )
+        for problem in pictures.problems:
+            sys.stderr.write(f"left out: {problem}\n")
+        with closing(_engine(network, options)) as engine:
+            result, ious = run(
+                engine, pictures, (options.threshold, network.info.threshold), options.noise
+            )
+            report = {
+                "weights": network.info.name,
+                "weights_sha256": file_sha256(weights),
+                "mean": network.info.mean,
+                "std": network.info.std,
+                "data": pictures.name,
+                "split": Path(options.split).name,
+                "noise": options.noise and f"{options.noise.kind}:{options.noise.amount:g}",
+                "left_out": list(pictures.problems),
+                "engine": engine.name,
+                "device": engine.device,
+                "number_format": engine.precision,
+                **figures(result, options.threshold, network.info.threshold),
+            }
+            table = markdown(report)
+            text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+            files = {options.json: text.encode(), options.markdown: table.encode()}
+            if options.pr is not None:
+                marked = (options.threshold, network.info.threshold)
+                files[options.pr] = _png(pr_picture(result, marked))
+            if options.panels is not None:
+                page = panels(engine, pictures, ious, options.threshold, options.noise)
+                files[options.panels] = _png(page)
+        for path, content in files.items():
+            if path is not None:
+                path.write_bytes(content)
+    except KeyboardInterrupt:
+        sys.stderr.write("model.evaluate: interrupted, nothing is written\n")
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"model.evaluate: {' '.join(str(error).split())}\n")
+        return FAILED
+    sys.stdout.write(table)
+    return FINISHED
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
+    add = made.add_argument
+    add("--data", required=True, metavar="DIR", help="NAME/ with image/ and mask/")
+    add("--split", required=True, help="train, test, or a text file of names, one a line")
+    add("--weights", required=True, metavar="NAME|PATH", help="in model/weights, or a file")
+    add("--json", type=Path, required=True, metavar="FILE", help="all figures and curves")
+    add("--markdown", type=Path, metavar="FILE", help="the table, which is also printed")
+    add("--pr", type=Path, metavar="FILE.png", help="the curve of precision over recall")
+    add("--panels", type=Path, metavar="FILE.png", help="pictures, from the worst to the best")
+    add("--threshold", type=_probability, default=0.5, metavar="P", help="probability (0.5)")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--engine", choices=("torch", "openvino"), default="torch", help="what runs it (torch)")
+    add("--noise", type=_noise, metavar="KIND:X", help="gaussian:10 (deviation, grey levels), "
+        "speckle:0.03 (variance) or salt-pepper:0.01 (share of pixels)")  # fmt: skip
+    add("--skip-bad", action="store_true", help="leave faulty pictures out instead of stopping")
+    add("--limit", type=_positive, metavar="N", help="only the first N names of the split")
+    return made
+
+
+def _probability(text: str) -> float:
+    value = float(text)  # argparse tells of what is no number
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+    return value
+
+
+def _noise(text: str) -> Noise:
+    kind, _, amount = text.partition(":")
+    try:
+        return Noise(kind, float(amount))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# ---------------------------------------------------------------- running
+
+
+def _engine(network: LoadedNetwork, options: argparse.Namespace) -> Engine:
+    # Else a GPU would round to 10 bits in convolutions that are called single precision.
+    torch.backends.cudnn.allow_tf32 = False
+    return build_engine(
+        network,
+        torch.device(options.device),
+        kind=options.engine,
+        precision="fp32",
+        threads=None,
+        in_flight=1,
+    )
+
+
+def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:
+    """(H, W) probability, 0..1, that the network gives the picture's pixels."""
+    gain = np.array([sample.gain], np.float32)
+    batch = EngineBatch([sample.image], gain, np.zeros(1, np.float32))
+    return np.asarray(engine.submit(batch).result()[0], dtype=np.float32)
+
+
+def run(
+    engine: Engine, pictures: PictureSet, thresholds: Sequence[float], noise: Noise | None = None
+) -> tuple[Evaluation, list[float]]:
+    """Evaluate all pictures at the thresholds and at those of the curves.
+
+    Returns:
+        The figures, and each picture's own IoU at the first threshold.
+
+    Raises:
+        ValueError: a picture cannot be read any more, or the network gives no numbers.
+    """
+    result = Evaluation((*thresholds, *CURVE_THRESHOLDS))
+    sums = [0.0]
+    for sample in pictures:
+        seen = noise(sample) if noise else sample
+        result.update(probability_of(engine, seen), sample.truth)
+        sums.append(result.at(thresholds[0]).iou_sum)
+    return result, np.diff(sums).tolist()
+
+
+# ---------------------------------------------------------------- figures
+
+
+def figures(result: Evaluation, threshold: float, own: float) -> dict[str, Any]:
+    """Everything that was counted, for JSON: rates are fractions, null where there is none.
+
+    Args:
+        result: what was counted.
+        threshold: the one asked for; its rates also stand at the top.
+        own: the weights'.
+    """
+    asked = _at(threshold, result.at(threshold), result.reference)
+    return {
+        **{name: asked[name] for name in _RATES},
+        "at_threshold": asked,
+        "at_weights_threshold": _at(own, result.at(own), result.reference),
+        "curves": {
+            "thresholds": list(result.thresholds),
+            **{name: [getattr(each, name) for each in result.counts] for name in _CURVES},
+        },
+        "areas": {
+            "pr": result.pr_area,
+            "roc": result.roc_area,
+            "pd_fa": result.pd_fa_area,
+            "pd_fa_up_to_fa": FA_LIMIT,
+        },
+    }
+
+
+_RATES = ("iou", "niou", "f1", "precision", "recall", "pd", "fa", "fa_reference")
+_CURVES = ("precision", "recall", "false_positive_rate", "pd", "fa")
+_COUNTED = ("pictures", "pixels", "true_positives", "false_positives", "false_negatives",
+            "true_negatives", "false_components", "false_pixels")  # fmt: skip
+
+
+def _at(threshold: float, counts: Counts, reference: ReferenceCounts) -> dict[str, Any]:
+    return {
+        "threshold": threshold,
+        **{name: getattr(counts, name) for name in _RATES[:-1]},
+        "fa_reference": reference.fa,
+        "pd_by_size": [
+            {"from_px": low, "to_px": high, "targets": there, "detected": found, "pd": pd}
+            for (low, high), there, found, pd in zip(
+                SIZES_PX, counts.targets, counts.detected, counts.pd_by_size, strict=True
+            )
+        ],
+        "counts": {
+            **{name: getattr(counts, name) for name in _COUNTED},
+            "targets": sum(counts.targets),
+            "detected": sum(counts.detected),
+            "predicted_components": counts.predicted,
+            "reference": {
+                "threshold": REFERENCE_THRESHOLD,
+                "detected": reference.detected,
+                "false_pixels": reference.false_pixels,
+            },
+        },
+    }
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The table for people, every rate with what was counted.
+
+    Args:
+        report: what `figures` gives, with the names of weights, data and split.
+    """
+    columns = [report["at_threshold"]]
+    if report["at_weights_threshold"]["threshold"] != columns[0]["threshold"]:
+        columns.append(report["at_weights_threshold"])
+    heads = [f"at {column['threshold']:g} | counted" for column in columns]
+    noise = f", noise {report['noise']}" if report["noise"] else ""
+    title = f"{report['weights']} on {report['data']}, {report['split']}{noise}"
+    lines = [f"| {title} | {' | '.join(heads)} |", "| --- |" + " ---: | --- |" * len(columns)]
+    rows = [_cells(column) for column in columns]
+    for name in rows[0]:
+        lines.append(f"| {name} | " + " | ".join(row[name] for row in rows) + " |")
+    areas = report["areas"]
+    lines.append(
+        f"\nAreas: precision over recall {_number(areas['pr'])}, ROC {_number(areas['roc'])}, "
+        f"Pd over Fa up to {1e6 * FA_LIMIT:g}e-6 {_number(areas['pd_fa'])}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _number(rate: float | None, scale: float = 1.0, digits: int = 4) -> str:
+    return "none" if rate is None else f"{rate * scale:.{digits}f}"
+
+
+def _cells(at: dict[str, Any]) -> dict[str, str]:
+    n = at["counts"]
+    hit, wrong = n["true_positives"], n["false_positives"] + n["false_negatives"]
+    counted = {
+        "IoU": ("iou", f"{hit} of {hit + wrong} px"),
+        "nIoU": ("niou", f"mean of {n['pictures']} pictures"),
+        "F1": ("f1", f"2 x {hit} of {2 * hit + wrong} px"),
+        "precision": ("precision", f"{hit} of {hit + n['false_positives']} px"),
+        "recall": ("recall", f"{hit} of {hit + n['false_negatives']} px"),
+        "Pd": ("pd", f"{n['detected']} of {n['targets']} targets"),
+    }
+    cells = {name: f"{_number(at[key])} | {text}" for name, (key, text) in counted.items()}
+    for size in at["pd_by_size"]:
+        to = f"to {size['to_px']} px" if size["to_px"] else "px or more"
+        found = f"{size['detected']} of {size['targets']} targets"
+        cells[f"Pd, {size['from_px']} {to}"] = f"{_number(size['pd'])} | {found}"
+    false = f"{n['false_pixels']} of {n['pixels']} px, {n['false_components']} components"
+    cells["Fa, 1e-6"] = f"{_number(at['fa'], 1e6, 2)} | {false}"
+    # It belongs to 0.5 whatever else was asked for.
+    reference = n["reference"]
+    cells[f"Fa as the public code, at {reference['threshold']:g}, 1e-6"] = (
+        f"{_number(at['fa_reference'], 1e6, 2)} | {reference['false_pixels']} of {n['pixels']} px"
+    )
+    return cells
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def pr_picture(result: Evaluation, marked: Sequence[float]) -> NDArray[np.uint8]:
+    """Precision over recall, (H, W, 3) BGR, with the marked thresholds as dots."""
+    side, left, top = 480, 60, 40
+    page = np.full((top + side + 60, left + side + 30, 3), _PAPER, np.uint8)
+
+    def place(recall: float, precision: float) -> tuple[int, int]:
+        return left + round(recall * side), top + round((1 - precision) * side)
+
+    for tick in np.linspace(0, 1, 6):
+        cv2.line(page, place(tick, 0), place(tick, 1), _PALE)
+        cv2.line(page, place(0, tick), place(1, tick), _PALE)
+        _write(page, f"{tick:.1f}", (place(tick, 0)[0] - 10, top + side + 18))
+        _write(page, f"{tick:.1f}", (left - 32, place(0, tick)[1] + 4))
+    cv2.rectangle(page, place(0, 1), place(1, 0), _INK)
+    points = [
+        place(each.recall, each.precision)
+        for each in result.counts
+        if each.recall is not None and each.precision is not None
+    ]
+    cv2.polylines(page, [np.array(points, np.int32).reshape(-1, 1, 2)], False, (190, 90, 20), 2)
+    for threshold in marked:
+        each = result.at(threshold)
+        if each.recall is not None and each.precision is not None:
+            x, y = place(each.recall, each.precision)
+            cv2.circle(page, (x, y), 5, _MISS, cv2.FILLED)
+            _write(page, f"{threshold:g}", (x + 8, y - 6))
+    _write(page, f"precision over recall of pixels, area {_number(result.pr_area)}", (left, 26))
+    _write(page, "recall", (left + side // 2 - 20, top + side + 42))
+    return page
+
+
+def panels(
+    engine: Engine,
+    pictures: PictureSet,
+    ious: Sequence[float],
+    threshold: float,
+    noise: Noise | None = None,
+) -> NDArray[np.uint8]:
+    """A page of pictures, evenly spread from that with the worst IoU to that with the best.
+
+    Args:
+        engine: what ran the network.
+        pictures: what was evaluated.
+        ious: of each of them, at the threshold.
+        threshold: above which a pixel is predicted.
+        noise: what was added to the pictures.
+
+    Returns:
+        (H, W, 3) BGR; a row a picture: picture, truth, probability, outcome.
+    """
+    order = np.argsort(ious, kind="stable")
+    chosen = np.unique(np.linspace(0, len(order) - 1, min(_PANEL_ROWS, len(order))).round())
+    page = [_strip("picture", "truth", "probability")]
+    for place, (text, colour) in enumerate((("found", _HIT), ("missed", _MISS), ("false", _FALSE))):
+        _write(page[0], text, (3 * (_TILE + 4) + 6 + 64 * place, 15), colour)
+    for index in order[chosen.astype(np.int64)]:
+        sample = pictures[int(index)]
+        seen = noise(sample) if noise else sample
+        probability = probability_of(engine, seen)
+        counts = count(probability > threshold, sample.truth)
+        targets, found = sum(counts.targets), sum(counts.detected)
+        caption = (
+            f"{sample.name}  {sample.image.shape[1]}x{sample.image.shape[0]}  IoU "
+            f"{ious[index]:.3f}  found {found} of {targets}, false {counts.false_components}"
+        )
+        grey = np.clip(np.rint(seen.image * seen.gain), 0, 255).astype(np.uint8)
+        tiles = (
+            _coloured(_scaled(grey)),
+            _coloured(_scaled(sample.truth.astype(np.uint8) * 255, points=True)),
+            _coloured(_scaled((probability * 255).astype(np.uint8), points=True)),
+            _outcome(grey, probability > threshold, sample.truth),
+        )
+        gap = _TILE + 4 - tiles[0].shape[1]
+        row = [np.pad(t, ((0, 0), (0, gap), (0, 0)), constant_values=255) for t in tiles]
+        page += [_strip(caption), np.hstack(row)[:, : 4 * _TILE + 12]]
+    return np.vstack(page)
+
+
+def _outcome(
+    grey: NDArray[np.uint8], predicted: NDArray[np.bool_], truth: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The dimmed picture with found, missed and false components in colour and in a ring each."""
+    true_parts, parts = components(truth), components(predicted)
+    pairs = match(true_parts, parts)
+    missed = np.setdiff1d(np.arange(len(true_parts.areas)), pairs[:, 0])
+    false = np.setdiff1d(np.arange(len(parts.areas)), pairs[:, 1])
+    tile = _coloured(_scaled(grey) // 2)
+    scale = _TILE / max(grey.shape)
+    for those, which, colour in (
+        (true_parts, missed, _MISS),
+        (parts, false, _FALSE),
+        (parts, pairs[:, 1], _HIT),
+    ):
+        mask = np.isin(those.labels, which + 1).astype(np.uint8)
+        tile[_scaled(mask, points=True) > 0] = colour
+        for row, column in those.centroids[which]:
+            centre = (round((column + 0.5) * scale), round((row + 0.5) * scale))
+            cv2.circle(tile, centre, 9, colour, 1, cv2.LINE_AA)
+    return tile
+
+
+def _scaled(grey: NDArray[np.uint8], *, points: bool = False) -> NDArray[np.uint8]:
+    """The picture with its longer side TILE px; with points, no bright one is lost by it."""
+    scale = _TILE / max(grey.shape)
+    if points and scale < 1:
+        reach = int(np.ceil(1 / scale))
+        grey = np.asarray(cv2.dilate(grey, np.ones((reach, reach), np.uint8)), np.uint8)
+    height, width = (max(1, round(length * scale)) for length in grey.shape)
+    how = cv2.INTER_NEAREST if points or scale > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=how), np.uint8)
+
+
+def _coloured(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _strip(*texts: str) -> NDArray[np.uint8]:
+    strip = np.full((22, 4 * _TILE + 12, 3), _PAPER, np.uint8)
+    for column, text in enumerate(texts):
+        _write(strip, text, (column * (_TILE + 4) + 6, 15))
+    return strip
+
+
+def _write(
+    page: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int] = _INK
+) -> None:
+    cv2.putText(page, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
