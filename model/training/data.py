@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from scipy import ndimage, special
 
 from model.training.boxes import SHARE_OF_PEAK
 
+FLOCK = "flock"
+"""Collection of pictures of birds, of which one is labelled: the others are no background."""
 BACKGROUND, TARGET, IGNORE = 0, 1, 2
 """Values of a label picture; IGNORE takes no part in the loss."""
 
@@ -31,6 +33,9 @@ class Pack:
     mean: float
     std: float
     """Of the pixels of the pack, grey levels: the normalisation that travels in the weights."""
+    hard: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
+    """(K, 3) picture, row and column of background that a network took for a target; from
+    ``python -m model.training.mine``."""
 
 
 def load_pack(path: Path) -> Pack:
@@ -44,6 +49,7 @@ def load_pack(path: Path) -> Pack:
             shapes, kinds = data["shapes"], [str(kind) for kind in data["kinds"]]
             pixels, labels = data["pixels"], data["labels"]
             mean, std = float(data["mean"]), float(data["std"])
+            hard = data["hard"].astype(np.int64).reshape(-1, 3)
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is not a readable pack of training pictures: {error}") from error
     ends = np.cumsum(shapes.prod(axis=1))[:-1]
@@ -53,6 +59,7 @@ def load_pack(path: Path) -> Pack:
         kinds=kinds,
         mean=mean,
         std=std,
+        hard=hard,
     )
 
 
@@ -62,6 +69,7 @@ def save_pack(path: Path, pack: Pack) -> None:
         path,
         mean=pack.mean,
         std=pack.std,
+        hard=pack.hard,
         kinds=np.array(pack.kinds),
         shapes=np.array([image.shape for image in pack.images]),
         pixels=np.concatenate([image.ravel() for image in pack.images]),
@@ -76,14 +84,17 @@ class CropSettings:
     size: int = 96
     """Side of a crop, px."""
     share: tuple[tuple[str, float], ...] = (
-        ("clip", 0.45),
-        ("nuaa", 0.25),
+        ("clip", 0.35),
+        (FLOCK, 0.15),
+        ("nuaa", 0.2),
         ("scene", 0.2),
         ("background", 0.1),
     )
     """How much of a batch each collection gives; a collection the pack lacks is left out."""
+    hard: float = 0.3
+    """Share of crops that lie around mined false alarms, where the pack has some."""
     centred: float = 0.75
-    """Share of crops that lie around a target, where the picture has one."""
+    """Share of the other crops that lie around a target, where the picture has one."""
     pasted: float = 0.35
     """Share of crops that get one to three synthetic point targets."""
 
@@ -116,14 +127,11 @@ class CropSampler:
 
     def _crop(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         rng, size = self.rng, self._settings.size
-        kind = self._kinds[int(rng.choice(len(self._kinds), p=self._shares))]
-        which = int(rng.choice(self._members[kind]))
+        which, place = self._where()
         image, label = self._pack.images[which], self._pack.labels[which]
-        targets = self._targets[which]
         height, width = image.shape
-        if len(targets) and rng.random() < self._settings.centred:
-            y, x = targets[int(rng.integers(len(targets)))]
-            top, left = (int(v - rng.integers(4, size - 4)) for v in (y, x))
+        if place is not None:
+            top, left = (int(v - rng.integers(4, size - 4)) for v in place)
         else:
             top = int(rng.integers(0, max(1, height - size + 1)))
             left = int(rng.integers(0, max(1, width - size + 1)))
@@ -147,6 +155,19 @@ class CropSampler:
             for _ in range(int(rng.integers(1, 4))):
                 self._paste(picture, truth)
         return np.clip(picture, 0, 255), truth
+
+    def _where(self) -> tuple[int, NDArray[np.int64] | None]:
+        """Which picture, and what row and column of it the crop must show; None: any."""
+        rng, hard = self.rng, self._pack.hard
+        if len(hard) and rng.random() < self._settings.hard:
+            which, *place = hard[int(rng.integers(len(hard)))]
+            return int(which), np.array(place)
+        kind = self._kinds[int(rng.choice(len(self._kinds), p=self._shares))]
+        which = int(rng.choice(self._members[kind]))
+        targets = self._targets[which]
+        if len(targets) and (kind == FLOCK or rng.random() < self._settings.centred):
+            return which, targets[int(rng.integers(len(targets)))]
+        return which, None
 
     def _photometric(self, picture: NDArray[np.float32]) -> None:
         """Another contrast and brightness, and a noisier sensor, in place."""

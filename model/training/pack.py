@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from configs.schema import SourceSettings, SyntheticSettings
 from model.training.boxes import SHARE_OF_PEAK, mask_from_box
-from model.training.data import IGNORE, TARGET, Pack, save_pack
+from model.training.data import FLOCK, IGNORE, TARGET, Pack, save_pack
 from streamer.scene import Scene
 from streamer.sources.factory import open_source
 from streamer.types import StreamError
@@ -63,7 +63,8 @@ def clip_frames(video: Path, every: int = 20, first: int = 7) -> Iterator[_Label
     Raises:
         StreamError: the clip cannot be read.
     """
-    boxes = _boxes(video.with_suffix(".gt.txt"), first_label=2 if "BIRD" in video.stem else 1)
+    flock = "BIRD" in video.stem
+    boxes = _boxes(video.with_suffix(".gt.txt"), first_label=2 if flock else 1)
     if not boxes:
         return
     source = open_source(str(video), SourceSettings(), video.stem)
@@ -72,10 +73,10 @@ def clip_frames(video: Path, every: int = 20, first: int = 7) -> Iterator[_Label
         while (frame := source.read()) is not None:
             if frame.index % every != first or frame.image.dtype != np.uint8:
                 continue
-            if "BIRD" in video.stem and frame.index not in boxes:
+            if flock and frame.index not in boxes:
                 continue  # birds come in flocks, of which one is labelled, and not always
             image = frame.image.astype(np.uint8)
-            yield image, _label(image, boxes[frame.index]), "clip"
+            yield image, _label(image, boxes[frame.index]), FLOCK if flock else "clip"
     finally:
         source.close()
 

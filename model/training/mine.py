@@ -1,0 +1,106 @@
+"""``python -m model.training.mine``: find what a network takes for targets in a pack's background.
+
+The places are kept in the pack, and a training on it draws a share of its crops around them (hard
+negative mining): most background is easy and teaches nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.checkpoint import load_network, resolve_weights
+from model.engines import build_engine
+from model.engines.base import Engine, EngineBatch
+from model.training.data import BACKGROUND, FLOCK, Pack, load_pack, save_pack
+
+_NEAR_PX = 4
+"""A false alarm this near to a target or an ignored place is its blur."""
+
+
+def false_alarms(
+    probability: NDArray[np.float32], label: NDArray[np.uint8], threshold: float
+) -> NDArray[np.int64]:
+    """(K, 2) row and column of the peak of each component that lies on background alone.
+
+    Args:
+        probability: (H, W) 0..1.
+        label: (H, W) of BACKGROUND, TARGET or IGNORE.
+        threshold: from which on a pixel is taken for a target.
+    """
+    kernel = np.ones((2 * _NEAR_PX + 1, 2 * _NEAR_PX + 1), dtype=np.uint8)
+    near = cv2.dilate((label != BACKGROUND).astype(np.uint8), kernel).astype(bool)
+    count, labels = cv2.connectedComponents(
+        (probability >= threshold).astype(np.uint8), connectivity=8
+    )
+    places = []
+    for component in range(1, count):
+        own = labels == component
+        if not (own & near).any():
+            peak = int(np.argmax(np.where(own, probability, -1.0)))
+            places.append(np.unravel_index(peak, label.shape))
+    return np.array(places, dtype=np.int64).reshape(-1, 2)
+
+
+def mine(
+    pack: Pack, engine: Engine, pictures: Sequence[int], threshold: float
+) -> NDArray[np.int64]:
+    """(K, 3) picture, row and column of the false alarms in some of a pack's pictures."""
+    found = []
+    for which in pictures:
+        image = pack.images[which]
+        batch = EngineBatch([image], np.ones(1, np.float32), np.zeros(1, np.float32))
+        probability = engine.submit(batch).result()[0]
+        places = false_alarms(probability, pack.labels[which], threshold)
+        found.append(np.insert(places, 0, which, axis=1))
+    return np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    made = argparse.ArgumentParser(
+        prog="python -m model.training.mine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--pack", type=Path, required=True, help="the pack (.npz)")
+    made.add_argument("--weights", required=True, help="name or path of the network's weights")
+    made.add_argument("--output", type=Path, required=True, help="the pack with the places (.npz)")
+    made.add_argument("--pictures", type=int, default=600, help="so many, drawn at random")
+    made.add_argument("--threshold", type=float, default=0.3, help="of a false alarm, 0..1")
+    made.add_argument("--seed", type=int, default=0, help="of the draw")
+    made.add_argument("--threads", type=int, help="of the CPU; all cores unless given")
+    options = made.parse_args(arguments)
+    try:
+        pack = load_pack(options.pack)
+        network = load_network(resolve_weights(options.weights))
+        engine = build_engine(
+            network,
+            torch.device("cpu"),
+            precision="auto",
+            threads=options.threads,
+            in_flight=1,
+        )
+        background = [i for i, kind in enumerate(pack.kinds) if kind != FLOCK]
+        rng = np.random.default_rng(options.seed)
+        count = min(options.pictures, len(background))
+        chosen = sorted(int(i) for i in rng.choice(background, count, replace=False))
+        hard = mine(pack, engine, chosen, options.threshold)
+        save_pack(options.output, replace(pack, hard=hard))
+    except (ValueError, OSError) as error:
+        print(f"model.training.mine: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(hard)} false alarms in {count} pictures")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
