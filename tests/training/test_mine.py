@@ -1,0 +1,93 @@
+"""What a network takes for a target is found, and trained on more than the rest."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.checkpoint import NetworkInfo, save_network
+from model.mpcnet import MPCNet
+from model.training.data import (
+    BACKGROUND,
+    FLOCK,
+    IGNORE,
+    TARGET,
+    CropSampler,
+    CropSettings,
+    Pack,
+    load_pack,
+    save_pack,
+)
+from model.training.mine import false_alarms, main
+from model.training.pack import scene_frames
+
+
+def blank(value: int = 60) -> np.ndarray:
+    return np.full((80, 100), value, np.uint8)
+
+
+def test_a_false_alarm_is_a_component_that_touches_neither_target_nor_ignored_place() -> None:
+    label = np.full((80, 100), BACKGROUND, np.uint8)
+    label[20, 20], label[60, 60] = TARGET, IGNORE
+    probability = np.zeros((80, 100), np.float32)
+    probability[20:22, 20:23] = 0.9  # the target's
+    probability[57, 60] = 0.9  # the blur of what is ignored
+    probability[40, 80:83] = 0.5, 0.8, 0.6
+    probability[70, 10] = 0.2  # too weak
+    assert false_alarms(probability, label, 0.4).tolist() == [[40, 81]]
+    assert false_alarms(0 * probability, label, 0.4).shape == (0, 2)
+
+
+def test_crops_are_drawn_around_the_mined_places_by_their_share() -> None:
+    image = blank()
+    image[40, 81] = 255
+    pack = Pack([image], [np.zeros_like(image)], ["clip"], mean=0.0, std=1.0)
+    pack = replace(pack, hard=np.array([[0, 40, 81]]))
+
+    def shown(hard: float) -> float:
+        settings = CropSettings(size=16, share=(("clip", 1.0),), hard=hard, pasted=0.0)
+        pictures, _ = CropSampler(pack, settings, np.random.default_rng(0)).batch(60)
+        return float(np.mean([np.ptp(picture) > 40 for picture in pictures]))
+
+    assert shown(1.0) > 0.95
+    assert shown(0.0) < 0.2
+
+
+def test_a_flock_is_only_seen_around_its_labelled_bird() -> None:
+    image, label = blank(), np.zeros((80, 100), np.uint8)
+    label[40, 50] = TARGET
+    pack = Pack([image], [label], [FLOCK], mean=0.0, std=1.0)
+    settings = CropSettings(size=24, share=((FLOCK, 1.0),), pasted=0.0, centred=0.0)
+    _, labels = CropSampler(pack, settings, np.random.default_rng(0)).batch(40)
+    assert all((each == TARGET).any() for each in labels)
+
+
+def test_the_command_keeps_the_places_in_the_pack(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = MPCNet(4)
+    with torch.no_grad():  # it takes nearly everything for a target
+        network.head1.activation.bn.bias.fill_(4.0)
+    info = NetworkInfo("eager", 4, 60.0, 20.0, picture_size=64, threshold=0.5)
+    save_network(tmp_path / "eager.safetensors", network, info)
+    images = [blank(), blank(70), blank(80)]
+    labels = [np.zeros((80, 100), np.uint8) for _ in images]
+    pack = Pack(images, labels, ["clip", FLOCK, "nuaa"], mean=60.0, std=20.0)
+    save_pack(tmp_path / "pack.npz", pack)
+    arguments = ["--pack", str(tmp_path / "pack.npz"), "--output", str(tmp_path / "hard.npz")]
+    assert main([*arguments, "--weights", str(tmp_path / "eager.safetensors")]) == 0
+    mined = load_pack(tmp_path / "hard.npz")
+    assert set(mined.hard[:, 0]) == {0, 2}
+    assert [image.tolist() for image in mined.images] == [image.tolist() for image in images]
+    assert main([*arguments, "--weights", "no-such-weights"]) == 1
+
+
+def test_synthetic_frames_are_labelled_where_their_targets_are() -> None:
+    frames = list(scene_frames(2, frames=2))
+    assert len(frames) == 4
+    for image, label, kind in frames:
+        assert kind == "scene"
+        assert image.shape == label.shape == (256, 320)
+        assert 0 < (label == TARGET).sum() < 8 * 40
+    again = list(scene_frames(2, frames=2))
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(frames, again, strict=True))
