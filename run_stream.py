@@ -7,11 +7,16 @@ and sinks for each source, the pipeline that runs them, and the summary at the e
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":  # until the run begins, Ctrl-C just ends it: no traceback of an import
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import importlib.metadata
 import json
+import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +36,8 @@ from streamer.types import StreamError
 if TYPE_CHECKING:
     from streamer.pipeline import Pipeline
     from streamer.stats import RunSnapshot
+
+log = logging.getLogger(__name__)
 
 FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
 DEMONSTRATION = "synthetic:"
@@ -139,8 +146,6 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         StreamError: something failed that ends the whole run.
     """
     # Torch and OpenCV take seconds to load: --help and wrong usage do not wait for them.
-    from model.checkpoint import WeightsError
-    from model.detector import build_detector
     from streamer.demo import TruthScore
     from streamer.output_folder import claim_folder, source_folders
     from streamer.pipeline import Pipeline, Stream
@@ -157,12 +162,16 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         sources = [open_source(address, settings.source, name) for address, name in pairs]
     except ValueError as error:
         return _say(error, WRONG_USAGE)
+    display = settings.output.display
+    window = Window(display.max_fps) if display.enabled else None
+
+    from model.checkpoint import WeightsError
+    from model.detector import build_detector
+
     try:
         detector = build_detector(settings.detector, sources=len(sources))
     except WeightsError as error:
         raise StreamError(str(error)) from error
-    display = settings.output.display
-    window = Window(display.max_fps) if display.enabled else None
     root = claim_folder(settings.output.directory)
     folders = source_folders(root, names)
     scores = {
@@ -181,7 +190,7 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         streams.append(Stream(source, tracker, tuple(sinks)))
 
     pipeline = Pipeline(streams, detector, settings)
-    ended_by = _stop_on_signals(pipeline)
+    signals = _Signals(pipeline)
     dashboard: Dashboard = LogDashboard(settings.logs.every_seconds)
     if console is not None:
         ran = detector.describe()
@@ -189,12 +198,14 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         dashboard = LiveDashboard(console, title)
 
     def on_tick(snapshot: RunSnapshot) -> bool:
+        signals.tell()
         dashboard.show(snapshot)
         return window is None or window.pump()
 
     try:
         with dashboard:
             pipeline.run(on_tick)
+            dashboard.show(pipeline.snapshot())
     finally:
         for name, folder in folders.items():
             write_summary(folder / "summary.json", pipeline.report, name, settings)
@@ -208,26 +219,41 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
     for score in scores.values():
         print(score.verdict())
     print(f"results: {root}")
-    if ended_by:
-        return 128 + ended_by[0]
+    if len(signals.received) > 1:  # a thread that was given up could hang Python's own end, too
+        sys.stdout.flush()
+        os._exit(128 + signals.received[0])
+    if signals.received:
+        return 128 + signals.received[0]
     return FAILED if pipeline.report.failed else FINISHED
 
 
-def _stop_on_signals(pipeline: Pipeline) -> list[int]:
-    """Ctrl-C and SIGTERM end the run in order, a second one at once. What came stands in the
-    list that is returned.
+class _Signals:
+    """Ctrl-C and SIGTERM: the first ends the run in order, the second gives up within seconds what
+    hangs, a third ends the program at once.
     """
-    received: list[int] = []
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-        pipeline.stop(signal.Signals(number).name)
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.received: list[int] = []
+        self._pipeline = pipeline
+        self._told = False
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, self._handle)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, handle)
-    return received
+    def tell(self) -> None:
+        """Say once that a signal was heard; not in the handler, which may interrupt a log line."""
+        if self.received and not self._told:
+            self._told = True
+            name = signal.Signals(self.received[0]).name
+            log.info("%s: finishing the files; a second one does not wait for what hangs", name)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.received.append(number)
+        if len(self.received) == 1:
+            self._pipeline.stop(signal.Signals(number).name)
+        elif len(self.received) == 2:
+            self._pipeline.hurry()
+        else:
+            os._exit(128 + self.received[0])
 
 
 def _version() -> str:

@@ -112,7 +112,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise SettingsError(f"--set {override}: expected KEY=VALUE, such as detector.threshold=0.6")
+        # Not "KEY=VALUE": what looks like a secret parameter is hidden before it is shown.
+        raise SettingsError(
+            f"--set {override}: expected a key and its value, such as --set detector.threshold=0.6"
+        )
     try:
         value = _parse(text)
     except _YamlError as error:
@@ -130,20 +133,40 @@ def _explain(problem: ErrorDetails) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     given = problem["input"]
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting {path}{_nearest(path, list(setting_keys()))}"
+        return f"unknown setting {path}{_nearest(path, _keys_and_groups())}"
     shown = repr(given)
     if len(shown) > 60:
-        shown = shown[:57] + "..."
+        # Never in the middle of an address: its password could not be found and hidden any more.
+        shown = shown[:57].partition("://")[0] + "..."
     allowed = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "model_type":
+        inner = [key.removeprefix(f"{path}.") for key in setting_keys() if key.startswith(path)]
+        names = dict.fromkeys(key.partition(".")[0] for key in inner)
+        allowed = f"it is a group of settings: {', '.join(names)}"
+    elif problem["type"] == "tuple_type":
+        allowed = "it should be a list"
     if isinstance(given, BaseModel) or not path:
         return f"{path or 'settings'}: {allowed}"
     return f"{path}={shown} is refused: {allowed[0].lower()}{allowed[1:]}"
 
 
+def _keys_and_groups() -> list[str]:
+    keys = list(setting_keys())
+    groups = [
+        ".".join(key.split(".")[:depth]) for key in keys for depth in range(1, key.count(".") + 1)
+    ]
+    return list(dict.fromkeys([*groups, *keys]))
+
+
 def _nearest(name: str, known: list[str]) -> str:
-    leaf = name.rsplit(".", 1)[-1]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not near:
-        leaves = {key.rsplit(".", 1)[-1]: key for key in known}
-        near = [leaves[match] for match in difflib.get_close_matches(leaf, list(leaves), n=1)]
-    return f"; did you mean {near[0]}?" if near else ""
+    """The known key whose last part is most like the name's; one of the same group before others.
+
+    Only last parts are compared: a group's name that both share would make everything alike.
+    """
+    group, _, leaf = name.rpartition(".")
+    beside = [key for key in known if key.rpartition(".")[0] == group]
+    for keys in (beside, known):
+        leaves = {key.rpartition(".")[2]: key for key in reversed(keys)}
+        if near := difflib.get_close_matches(leaf, list(leaves), n=1):
+            return f"; did you mean {leaves[near[0]]}?"
+    return ""

@@ -19,6 +19,7 @@ from streamer.stats import LatencySummary, RunSnapshot, SourceSnapshot
 _log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 0.25
+_NUMBERS = ("in", "out", "frames", "queue", "drop", "bad", "retry", "tracks")
 _STATE_STYLES = {"running": "green", "waiting": "yellow", "failed": "bold red", "ended": "dim"}
 
 
@@ -111,9 +112,11 @@ class LogDashboard:
 def status_line(source: SourceSnapshot) -> str:
     """One source's numbers in a line."""
     latency = source.latency_ms
+    over = source.state in ("ended", "failed")
+    rates = f"{source.fps_in:.1f} fps in, {source.fps_out:.1f} out"
     return (
         f"{source.name}: {source.state}, {source.processed} frames, "
-        f"{source.fps_in:.1f} fps in, {source.fps_out:.1f} out, "
+        f"{f'{source.fps_mean:.1f} fps' if over else rates}, "
         f"latency {latency.p50:.0f}/{latency.p95:.0f}/{latency.p99:.0f} ms p50/p95/p99, "
         f"queue {source.queue_depth}/{source.queue_capacity}, {source.dropped} dropped, "
         f"{source.corrupt} corrupt, {source.tracks_live} tracks ({source.tracks_total} so far)"
@@ -123,23 +126,16 @@ def status_line(source: SourceSnapshot) -> str:
 def render(snapshot: RunSnapshot, title: str) -> Panel:
     """The dashboard's picture of a snapshot."""
     sources = Table(box=None, expand=True, pad_edge=False)
-    sources.add_column("source", style="bold", no_wrap=True)
+    sources.add_column("source", style="bold", overflow="ellipsis")
     sources.add_column("state", no_wrap=True, min_width=max(len(s) for s in _STATE_STYLES))
-    for name in ("in", "out", "frames", "queue", "drop", "bad", "retry", "tracks"):
-        sources.add_column(name, justify="right", no_wrap=True)
-    for source in snapshot.sources:
-        sources.add_row(
-            Text(redact(source.name)),
-            Text(source.state, style=_STATE_STYLES.get(source.state, "")),
-            f"{source.fps_in:.1f}",
-            f"{source.fps_out:.1f}",
-            str(source.processed),
-            f"{source.queue_depth}/{source.queue_capacity}",
-            _alarming(source.dropped),
-            _alarming(source.corrupt),
-            _alarming(source.reconnects),
-            f"{source.tracks_live} of {source.tracks_total}",
-        )
+    rows = [_numbers(source) for source in snapshot.sources]
+    for name, *cells in zip(_NUMBERS, *rows, strict=True):
+        # Where room is short, it is the sources' names that give way.
+        width = max(len(name), *(len(cell) for cell in cells))
+        sources.add_column(name, justify="right", no_wrap=True, min_width=width)
+    for source, row in zip(snapshot.sources, rows, strict=True):
+        state = Text(source.state, style=_STATE_STYLES.get(source.state, ""))
+        sources.add_row(Text(redact(source.name)), state, *row)
     stages = Table(box=None, expand=True, pad_edge=False)
     stages.add_column("ms", style="bold", no_wrap=True)
     for name in ("p50", "p95", "p99", "max"):
@@ -163,6 +159,20 @@ def render(snapshot: RunSnapshot, title: str) -> Panel:
         subtitle=f"{minutes:d}:{seconds:02d}  Ctrl-C ends the run and finishes every file",
         border_style="cyan",
     )
+
+
+def _numbers(source: SourceSnapshot) -> list[Text]:
+    """A source's cells of the table, as :data:`_NUMBERS` names them."""
+    return [
+        Text(f"{source.fps_in:.1f}"),
+        Text(f"{source.fps_out:.1f}"),
+        Text(str(source.processed)),
+        Text(f"{source.queue_depth}/{source.queue_capacity}"),
+        _alarming(source.dropped),
+        _alarming(source.corrupt),
+        _alarming(source.reconnects),
+        Text(f"{source.tracks_live} of {source.tracks_total}"),
+    ]
 
 
 def _alarming(count: int) -> Text:

@@ -52,7 +52,9 @@ def source_folders(root: Path, names: Sequence[str]) -> dict[str, Path]:
 
 
 def _failed(folder: Path, error: OSError) -> StreamError:
+    reason = error.strerror or str(error)
+    if isinstance(error, FileExistsError):
+        reason = f"{error.filename} is not a folder"
     return StreamError(
-        f"cannot make the output folder {folder}: {error.strerror or error}; "
-        "choose another with --output"
+        f"cannot make the output folder {folder}: {reason}; choose another with --output"
     )

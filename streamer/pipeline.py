@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configs.schema import StreamSettings
 from streamer.channel import Gate
@@ -35,6 +35,8 @@ OnTick = Callable[[RunSnapshot], bool | None]
 
 GRACE_SECONDS = 30.0
 """After a stop, a thread that makes no progress for this long is given up."""
+HURRIED_GRACE_SECONDS = 1.0
+"""The same once :meth:`Pipeline.hurry` was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,10 @@ class Pipeline:
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._stop_reason: str | None = None
+        self._hurried = False
         self._stopping = False
         self._ended = False
+        self._gave_up = False
         self._started_seconds = self._ended_seconds = time.monotonic()
         self._started_utc = self._ended_utc = time.time()
 
@@ -140,6 +144,13 @@ class Pipeline:
         if self._stop_reason is None:
             self._stop_reason = reason
 
+    def hurry(self) -> None:
+        """After :meth:`stop`: whoever asked has no patience. A part that hangs is given up within
+        seconds and without an error, and the files of the others are finished. From any thread or
+        a signal handler.
+        """
+        self._hurried = True
+
     @property
     def report(self) -> RunReport:
         """The run so far; final once :meth:`run` has returned or raised."""
@@ -161,9 +172,13 @@ class Pipeline:
     def snapshot(self) -> RunSnapshot:
         """All numbers as they are now. From any thread."""
         until = self._ended_seconds if self._ended else time.monotonic()
-        return RunSnapshot(
-            until - self._started_seconds, tuple(lane.snapshot() for lane in self._lanes)
-        )
+        sources = tuple(lane.snapshot() for lane in self._lanes)
+        if self._gave_up:  # with the threads went the frames that they had taken
+            sources = tuple(
+                replace(each, dropped=each.captured - each.corrupt - each.processed)
+                for each in sources
+            )
+        return RunSnapshot(until - self._started_seconds, sources)
 
     def _start_threads(self) -> None:
         bodies: list[tuple[str, Callable[[], None]]] = [("detect", self._detection.run)]
@@ -206,9 +221,15 @@ class Pipeline:
             self._heed_limits()
             if on_tick is not None and on_tick(self.snapshot()) is False:
                 self.stop("closed")
-            if self._stopping and watchdog.gives_up():
+            grace = HURRIED_GRACE_SECONDS if self._hurried else GRACE_SECONDS
+            if self._stopping and watchdog.gives_up(grace):
+                self._gave_up = True
                 names = ", ".join(thread.name for thread in alive)
-                self._crash(StreamError(f"did not stop within {2 * GRACE_SECONDS:g} s: {names}"))
+                problem = f"did not stop within {2 * grace:g} s: {names}"
+                if self._hurried:
+                    log.warning("%s", problem)
+                else:
+                    self._crash(StreamError(problem))
                 return
 
     def _heed_limits(self) -> None:
@@ -230,13 +251,13 @@ class _Watchdog:
         self._since = 0.0
         self._freed = False
 
-    def gives_up(self) -> bool:
+    def gives_up(self, grace_seconds: float) -> bool:
         """True when nothing has happened for twice the grace. To be called again and again."""
         now = time.monotonic()
         progress = sum(lane.processed + lane.written for lane in self._lanes)
         if progress != self._progress:
             self._progress, self._since = progress, now
-        if now - self._since < GRACE_SECONDS:
+        if now - self._since < grace_seconds:
             return False
         if self._freed:
             return True

@@ -12,8 +12,10 @@ _USER_INFO = re.compile(r"(://)\S*@|(%3A%2F%2F)\S*(%40)", re.IGNORECASE)
 # "user:something" that is no port and has no "@" before white space: a password with a space in it,
 # or an address cut off in the middle of one.
 _LOOSE_USER_INFO = re.compile(r"(://)[^\s/@:\[\]]*:(?!\d{0,5}(?:\W|\Z))(?:[^@\n]*@|\S*)")
+# "user:password@" without "://" before it: an address without its scheme, or with a mistyped one.
+_BARE_USER_INFO = re.compile(r"[^\s/:@'\"(=,]*:(?!//)\S*@")
 _PARAMETER = re.compile(
-    r"((?:pas|pwd|token|secret|auth|credential|sig|session|jwt)\w*|key|pw)(=|%3D)[^\s&]*",
+    r"((?:pas|pwd|psw|token|secret|auth|credential|sig|session|jwt)\w*|key|pw)(=|%3D)[^\s&]*",
     re.IGNORECASE,
 )
 
@@ -27,6 +29,7 @@ def redact(text: str) -> str:
     """
     text = _USER_INFO.sub(_hide_user_info, text)
     text = _LOOSE_USER_INFO.sub(rf"\1{HIDDEN}@", text)
+    text = _BARE_USER_INFO.sub(f"{HIDDEN}@", text)
     return _PARAMETER.sub(rf"\1\2{HIDDEN}", text)
 
 

@@ -1,10 +1,14 @@
 """The command from outside: its help, its exit codes, and one clear line for a mistake."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import av
 import pytest
 
 from configs.load import preset_names
@@ -89,6 +93,12 @@ def test_bad_settings_are_wrong_usage(
     assert_refused(command(*arguments, folder=tmp_path), 2, *words)
 
 
+def test_advice_on_set_is_not_taken_for_a_secret(tmp_path: Path) -> None:
+    done = command("--set", "detector.threshold", folder=tmp_path)
+    assert_refused(done, 2, "such as --set detector.threshold=0.6")
+    assert "***" not in done.stderr
+
+
 def test_a_password_in_a_refused_address_is_not_shown(tmp_path: Path) -> None:
     done = command("nosuch://user:s3cr3t@camera/live", folder=tmp_path)
     assert_refused(done, 2, "nosuch://")
@@ -129,3 +139,57 @@ def test_weights_that_are_not_there_fail_in_one_line(tmp_path: Path) -> None:
     done = command("synthetic:", "--weights", "nosuch.pth.tar", folder=tmp_path)
     assert_refused(done, 1, "nosuch.pth.tar")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_ctrl_c_while_it_still_loads_is_silent(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "run_stream.py"), "--help-settings"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        while process.poll() is None and "pydantic" not in maps.read_text():
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT  # a shell makes 130 of it
+    assert stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_or_two_leave_everything_that_was_processed(
+    tmp_path: Path, number: signal.Signals, times: int
+) -> None:
+    folder = tmp_path / "out"
+    frames = folder / "frames.jsonl"
+    scene = "synthetic:?width=64&height=64&seconds=3600"
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "run_stream.py"), scene, "--output", str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            deadline = time.monotonic() + 240
+            while not (frames.exists() and frames.read_text().count("\n") >= 5):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+            for _ in range(times):
+                process.send_signal(number)
+                time.sleep(0.05)
+            _, stderr = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number
+    assert "Traceback" not in stderr
+    counts = json.loads((folder / "summary.json").read_text())
+    assert counts["exit_reason"] == number.name
+    counts = counts["frames"]
+    assert counts["captured"] == counts["processed"] + counts["dropped"] + counts["corrupt"]
+    lines = [json.loads(line) for line in frames.read_text().splitlines()]
+    assert len(lines) == counts["processed"]
+    with av.open(str(folder / "annotated.mp4")) as recording:
+        assert sum(1 for _ in recording.decode(video=0)) == len(lines)

@@ -99,7 +99,7 @@ def _readable_name(address: str) -> str:
         plain = [part for part in Path(address).parts if not _GLOB.search(part)]
         text = plain[-1] if plain else "pictures"
     else:
-        path = Path(address)
+        path = Path(redact(address))  # a mistyped scheme lands here, too
         text = path.name if os.path.isdir(address) else path.stem  # noqa: PTH112
         text = text or path.resolve().name  # "." and ".."
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:_LONGEST_NAME].rstrip("-._")

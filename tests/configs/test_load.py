@@ -67,8 +67,10 @@ def test_a_key_of_another_group_is_found() -> None:
         ("source.live_queue=many", ("source.live_queue='many'", "integer")),
         ("tracker.confirm_hits=9", ("confirm_hits 9", "confirm_window 6")),
         ("source.exclude.rectangles=[[9, 0, 1, 5]]", ("[left, top, right, bottom]",)),
-        ("detector", ("KEY=VALUE",)),
-        ("detector..x=1", ("KEY=VALUE",)),
+        ("detector", ("such as --set detector.threshold=0.6",)),
+        ("detector..x=1", ("such as --set detector.threshold=0.6",)),
+        ("output.record=false", ("output.record=False", "a group of settings", "enabled, codec")),
+        ("output.events.command=ls", ("output.events.command='ls'", "a list")),
         ("detector.threshold=[", ("not YAML",)),
         ("detector.threshold=.nan", ("detector.threshold",)),
     ],
@@ -76,6 +78,27 @@ def test_a_key_of_another_group_is_found() -> None:
 def test_a_bad_value_says_what_is_allowed(override: str, words: tuple[str, ...]) -> None:
     message = refused(None, override)
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("record", "output.record"),
+        ("detectr.threshold", "detector"),
+        ("source.rtps.transport", "source.rtsp"),
+        ("source.rtsp.password", None),
+        ("source.password", None),
+    ],
+)
+def test_the_nearest_key_is_near_in_its_last_part(key: str, meant: str | None) -> None:
+    said = refused(None, f"{key}=1").partition("; did you mean ")[2]
+    assert said == ("" if meant is None else f"{meant}?")
+
+
+def test_a_value_that_is_cut_short_shows_no_part_of_a_password() -> None:
+    # Cut before its last "@", an address could not be told from its password any more.
+    message = refused(None, f"source.fps=rtsp://admin:p@Zq7{50 * 'x'}@camera")
+    assert "Zq7" not in message
 
 
 def test_every_problem_is_said_at_once() -> None:

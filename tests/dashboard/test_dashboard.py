@@ -6,7 +6,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from streamer.dashboard import LiveDashboard, LogDashboard, render
+from streamer.dashboard import LiveDashboard, LogDashboard, render, status_line
 from streamer.logs import set_up_logging
 from streamer.stats import LatencySummary, RunSnapshot, SourceSnapshot
 
@@ -36,6 +36,25 @@ def test_every_number_is_there_on_a_narrow_terminal() -> None:
                  "network", "1:01"):  # fmt: skip
         assert word in text
     assert "…" not in text
+
+
+def test_a_long_name_is_cut_and_no_number() -> None:
+    sources = [
+        SourceSnapshot(
+            name, "", "running", processed=123456, fps_in=119.8, fps_out=119.8, dropped=1234,
+            queue_capacity=8, tracks_live=3, tracks_total=1240,
+        )
+        for name in ("IR_HELICOPTER_010-of-the-airport", "b")
+    ]  # fmt: skip
+    text = shown(snapshot(*sources))
+    assert text.count("3 of 1240") == 2
+    assert text.count("123456") == text.count("1234 ") == 2
+    assert "IR_" in text
+
+
+def test_the_last_line_gives_the_whole_run_s_rate() -> None:
+    ended = SourceSnapshot("a", "", "ended", processed=40, fps_in=0.0, fps_out=0.2, fps_mean=24.9)
+    assert status_line(ended).startswith("a: ended, 40 frames, 24.9 fps, latency")
 
 
 def test_a_failed_source_says_why_without_its_password() -> None:

@@ -193,8 +193,38 @@ def test_a_part_that_hangs_is_given_up_and_the_others_files_are_closed(
     with pytest.raises(StreamError, match=r"did not stop within 0\.3 s: detect"):
         pipeline.run(tick, tick_seconds=0.01)
     assert time.monotonic() - started < 1.0
-    assert sink.closed == 1
     assert sink.indices == [0, 1, 2, 3, 4]
+    check_books(pipeline.report, [sink])
+    pipeline._threads[0].join(5)
+
+
+def test_who_hurries_does_not_wait_for_a_part_that_hangs_and_the_books_balance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streamer.pipeline, "HURRIED_GRACE_SECONDS", 0.1)
+
+    class StuckDetector(FakeDetector):
+        def submit(self, frames, hints):  # type: ignore[no-untyped-def]
+            if len(self.batches) == 5:
+                time.sleep(1.0)  # longer than twice the grace
+            return super().submit(frames, hints)
+
+    sink = FakeSink()
+    pipeline = Pipeline(
+        [Stream(FakeSource(frames=100), FakeTracker(), (sink,))], StuckDetector(), settings()
+    )
+
+    def tick(snapshot: RunSnapshot) -> None:
+        if snapshot.sources[0].processed == 5:
+            pipeline.stop("SIGINT")
+            pipeline.hurry()
+
+    started = time.monotonic()
+    report = pipeline.run(tick, tick_seconds=0.01)
+    assert time.monotonic() - started < 0.9
+    assert (report.reason, report.error) == ("SIGINT", None)
+    assert report.snapshot.sources[0].dropped > 0
+    check_books(report, [sink])
     pipeline._threads[0].join(5)
 
 

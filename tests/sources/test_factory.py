@@ -125,3 +125,21 @@ def test_passwords_are_in_no_name(password: str) -> None:
     (name,) = source_names([f"rtsp://admin:Zq7{password}@camera/live"])
     assert "Zq7" not in name
     assert "admin" not in name
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "--rtsp://admin:Zq7@camera/live",
+        "--rtsp://admin:Zq7@camera",
+        "://admin:Zq7@camera",
+        "rtsp:/admin:Zq7@camera",
+        "rtsp//admin:Zq7@camera",
+        "admin:Zq7@camera",
+        "rtsp%3A%2F%2Fadmin%3AZq7%40camera%2Flive",
+        "rtsp://the admin:Zq7@camera",
+    ],
+)
+def test_passwords_of_mistyped_addresses_are_in_no_name(address: str) -> None:
+    (name,) = source_names([address])
+    assert "Zq7" not in name

@@ -52,6 +52,12 @@ def test_secret_parameters(name: str, value: str) -> None:
         ("rtsp://user:my pass@host/live", "rtsp://***@host/live"),
         ("rtsp://user:unfinished", "rtsp://***@"),
         ("rtsp%3A%2F%2Fuser%3Apw%40host", "rtsp%3A%2F%2F***%40host"),
+        ("rtsp://my user:pw@host/live", "rtsp://my ***@host/live"),
+        ("user:pw@host/live", "***@host/live"),
+        ("rtsp:/user:p@w@host/live", "***@host/live"),
+        ("rtsp//user:pw@host/live", "rtsp//***@host/live"),
+        ("cannot open 'user:pw@host/live'", "cannot open '***@host/live'"),
+        ("http://cam/v?psw=b", "http://cam/v?psw=***"),
         ("http://cam/cgi?loginuse=a&loginpas=b", "http://cam/cgi?loginuse=a&loginpas=***"),
     ],
 )
@@ -68,6 +74,7 @@ def test_forms_seen_in_the_wild(text: str, expected: str) -> None:
         "synthetic:",
         "recordings/night 3.mp4",
         "write to me@example.org",
+        "05:50:44 INFO: write to me@example.org",
     ],
 )
 def test_text_without_secrets_is_left_alone(text: str) -> None:
