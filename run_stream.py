@@ -19,6 +19,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -207,11 +208,13 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
             pipeline.run(on_tick)
             dashboard.show(pipeline.snapshot())
     finally:
-        for name, folder in folders.items():
-            write_summary(folder / "summary.json", pipeline.report, name, settings)
-        if window is not None:
-            window.close()
-        detector.close()
+        with ExitStack() as ending:  # whatever fails here, the rest is done all the same
+            ending.callback(detector.close)
+            if window is not None:
+                ending.callback(window.close)
+            for name, folder in folders.items():
+                path = folder / "summary.json"
+                ending.callback(write_summary, path, pipeline.report, name, settings)
     for each in pipeline.report.snapshot.sources:
         print(status_line(each))
         if each.error is not None:

@@ -203,8 +203,8 @@ def _check_state(state: Mapping[str, Tensor], width: int) -> None:
             for key in wrong[:3]
         )
         raise WeightsError(
-            f"weights of another network: {len(wrong)} of {len(wanted)} tensors differ "
-            f"from MPCNet of width {width}: {first}"
+            f"weights of another network: {len(wrong)} tensors differ from the {len(wanted)} of "
+            f"MPCNet at width {width}: {first}"
         )
     for key, value in state.items():
         if value.layout is not torch.strided or value.is_quantized or value.is_complex():

@@ -20,6 +20,11 @@ _TARGET_SIGMA_PX = 1.2
 _SURROUND_PX = 15
 """Side of the square that a bright spot is compared with."""
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8)
+_THUMBNAIL = (24, 24)
+_CUT_SHARE = 0.25
+_CUT_LEVELS = 4.0
+"""A cut changes a picture's thumbnail by more than this share of its contrast and so many grey
+levels of 8 bit; a camera that pans at frame rate changes it by less."""
 _MIN_CONTRAST_LEVELS = 3.0
 """Spots fainter than so many grey levels of 8 bit are noise in any picture."""
 
@@ -67,7 +72,9 @@ class Gate:
 
     def __init__(self, settings: GateSettings) -> None:
         self._settings = settings
-        self._frames = 0
+        self._since_scan = 0
+        self._shape: tuple[int, ...] = ()
+        self._thumbnail: NDArray[np.float32] = np.empty((0, 0), np.float32)
 
     def windows(self, image: Image, gain: float, hints: FocusHints) -> list[Window] | None:
         """Where to look in the next frame; None: everywhere.
@@ -78,11 +85,13 @@ class Gate:
             hints: where tracks are expected.
         """
         settings = self._settings
-        position = self._frames
-        self._frames += 1
         height, width = image.shape
+        self._since_scan += 1
+        new_scene = self._is_new_scene(image, gain)
         # In a small picture the windows would be as much work as the whole.
-        if position % settings.scan_every == 0 or min(height, width) < 2 * settings.window_px:
+        small = min(height, width) < 2 * settings.window_px
+        if new_scene or small or self._since_scan >= settings.scan_every:
+            self._since_scan = 0
             return None
         windows = cover(hints.xy, hints.radius_px, height, width, settings.window_px)
         if settings.candidates:
@@ -90,7 +99,21 @@ class Gate:
             unseen = [not any(_shows(w, x, y, height, width) for w in windows) for x, y in spots]
             fresh = spots[np.array(unseen, dtype=np.bool_)]
             windows += cover(fresh, np.zeros(len(fresh)), height, width, settings.window_px)
-        return windows if len(windows) <= settings.max_windows else None
+        if len(windows) > settings.max_windows:
+            self._since_scan = 0
+            return None
+        return windows
+
+    def _is_new_scene(self, image: Image, gain: float) -> bool:
+        """Whether the picture has little to do with the last one: a cut, another photograph."""
+        before, shape = self._thumbnail, self._shape
+        pixels = cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        self._thumbnail = after = np.multiply(pixels, gain, dtype=np.float32)
+        self._shape = image.shape
+        if shape != image.shape:
+            return True
+        change = float(np.abs(after - before).mean())
+        return change > _CUT_SHARE * float(after.std() + before.std()) + _CUT_LEVELS
 
 
 def cover(

@@ -140,9 +140,12 @@ class DetectionLoop:
         stages["latency"] = max(0.0, known - frame.captured_seconds)
         result = FrameResult(frame, detections, tracks, stages)
         lane.in_flight -= 1
+        # Never waits: lane.room was true when the frame was taken. Closed only after a give-up.
+        if lane.results.put(result):
+            lane.stats.count_dropped(1)
+            return
         lane.processed += 1
         lane.stats.count_processed(result)
-        lane.results.put(result)  # never waits: lane.room was true when the frame was taken
 
     def _close_finished_lanes(self) -> None:
         # At once, not at the end of the run: a file's video is whole while a camera runs on.

@@ -87,6 +87,22 @@ def test_a_spot_that_a_tracks_window_shows_costs_no_window_of_its_own() -> None:
     assert windows is not None and len(windows) == 1
 
 
+def test_a_cut_or_another_size_is_scanned_whole_and_the_count_begins_anew() -> None:
+    first, second = noise(1), noise(2)
+    second[:, 150:] += 60
+    gate = Gate(GateSettings(scan_every=4, candidates=0))
+    pictures = [first, first, second, second, second, second, second, second[:180]]
+    scanned = [gate.windows(picture, 1.0, hints()) is None for picture in pictures]
+    assert scanned == [True, False, True, False, False, False, True, True]
+
+
+def test_a_camera_that_pans_or_a_target_that_enters_is_no_cut() -> None:
+    scene = Scene(SyntheticSettings(camera_drift_px_per_second=60, seconds=2))
+    gate = Gate(GateSettings(scan_every=1000))
+    scanned = [gate.windows(scene.render(k).image, 1.0, hints()) is None for k in range(30)]
+    assert scanned == [True] + [False] * 29
+
+
 @pytest.mark.parametrize("shape", [(100, 310), (310, 100), (40, 50)])
 def test_a_small_picture_is_always_scanned_whole(shape: tuple[int, int]) -> None:
     gate = Gate(GateSettings())
