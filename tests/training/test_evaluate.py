@@ -17,6 +17,7 @@ from model.checkpoint import NetworkInfo, load_network, save_network
 from model.deploy import fold
 from model.mpcnet import MPCNet
 from model.preprocess import normalise
+from model.training import pictures
 from model.training.metrics import count, count_reference
 
 INFO = NetworkInfo("tiny", 4, mean=80.0, std=30.0, picture_size=64, threshold=0.6)
@@ -172,9 +173,9 @@ def test_the_panels_say_what_was_found_missed_and_false() -> None:
     truth[50:60, 50:60] = truth[150:160, 50:60] = True
     predicted = np.zeros_like(truth)
     predicted[50:60, 51:61] = predicted[250:260, 150:160] = True
-    tile = evaluate._outcome(np.full(truth.shape, 100, np.uint8), predicted, truth)
+    tile = pictures._outcome(np.full(truth.shape, 100, np.uint8), predicted, truth)
     colours = [tuple(tile[y, x].tolist()) for y, x in ((55, 55), (155, 55), (255, 155), (120, 120))]
-    assert colours == [evaluate._HIT, evaluate._MISS, evaluate._FALSE, (50, 50, 50)]
+    assert colours == [pictures._HIT, pictures._MISS, pictures._FALSE, (50, 50, 50)]
 
 
 def test_noise_is_seeded_and_changes_what_is_seen(
