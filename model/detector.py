@@ -112,7 +112,9 @@ class NetworkDetector:
 
     def _pieces(self, position: int, frame: Frame, hints: FocusHints) -> list[_Piece]:
         """What the network is to see of a frame: all of it, or windows."""
-        state = self._states.setdefault(frame.source, _SourceState(self._settings))
+        state = self._states.get(frame.source)
+        if state is None:
+            state = self._states[frame.source] = _SourceState(self._settings)
         gain, offset = state.range.gain_and_offset(frame)
         windows = state.gate.windows(frame.image, gain, hints) if self.mode == "gated" else None
         if windows is None:
@@ -175,10 +177,9 @@ class _Ticket:
                 if piece.window is None:
                     maps[piece.position] = seen
                 else:
-                    whole = maps.setdefault(
-                        piece.position, np.zeros(frame.image.shape, dtype=np.float32)
-                    )
-                    piece.window.paste(seen, whole)
+                    if piece.position not in maps:
+                        maps[piece.position] = np.zeros(frame.image.shape, dtype=np.float32)
+                    piece.window.paste(seen, maps[piece.position])
             seconds["postprocess"] += time.perf_counter() - started
         started = time.perf_counter()
         found = [

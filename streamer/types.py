@@ -24,6 +24,7 @@ BoolArray = NDArray[np.bool_]
 
 
 _HINT_SIGMAS = 3.0
+"""How many standard deviations of its position a track's hint reaches."""
 
 
 def _read_only(
@@ -268,7 +269,13 @@ class FocusHints:
 
     @classmethod
     def from_tracks(cls, tracks: Tracks, elapsed_seconds: float, frame_index: int) -> FocusHints:
-        """Where ``tracks`` will be ``elapsed_seconds`` later, at constant velocity."""
+        """Where tracks will be, at constant velocity.
+
+        Args:
+            tracks: as known at some earlier frame.
+            elapsed_seconds: from that frame to this one.
+            frame_index: this frame's.
+        """
         if not len(tracks):
             return cls.empty(frame_index)
         urgency = np.empty(len(TrackState), dtype=np.int64)

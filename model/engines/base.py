@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from streamer.types import Image
 
@@ -33,6 +35,11 @@ class EngineBatch:
         kinds = {(image.shape, image.dtype) for image in self.images}
         if len(kinds) != 1:
             raise ValueError(f"a batch needs pictures of one size and type, got {len(kinds)} kinds")
+
+    def stacked(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, H, W) pixels, (B,) gain and (B,) offset, on the host."""
+        pixels = torch.from_numpy(np.stack(self.images))
+        return pixels, torch.from_numpy(self.gain), torch.from_numpy(self.offset)
 
 
 class EngineTicket(Protocol):

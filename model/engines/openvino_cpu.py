@@ -109,12 +109,7 @@ class OpenVinoEngine:
         """Run the network; the ticket is done when this returns."""
         started = time.perf_counter()
         height, width = batch.images[0].shape
-        x = normalise(
-            torch.from_numpy(np.stack(batch.images)),
-            torch.from_numpy(batch.gain),
-            torch.from_numpy(batch.offset),
-            self._info,
-        )
+        x = normalise(*batch.stacked(), self._info)
         request = self._request(batch.attention_grid or self._info.attention_grid)
         prepared = time.perf_counter()
         # The request's own memory comes back, which the next batch overwrites.

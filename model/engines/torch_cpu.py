@@ -54,12 +54,7 @@ class TorchCpuEngine:
         """Run the network; the ticket is done when this returns."""
         started = time.perf_counter()
         height, width = batch.images[0].shape
-        x = normalise(
-            torch.from_numpy(np.stack(batch.images)),
-            torch.from_numpy(batch.gain),
-            torch.from_numpy(batch.offset),
-            self._info,
-        )
+        x = normalise(*batch.stacked(), self._info)
         grid = batch.attention_grid or self._info.attention_grid
         prepared = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):

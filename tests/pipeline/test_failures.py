@@ -170,16 +170,19 @@ def test_passwords_in_an_error_do_not_reach_the_log_or_the_report(
     assert "hunter2" not in caplog.text
 
 
+class StuckDetector(FakeDetector):
+    """Hangs in its sixth batch, for longer than twice the grace that the tests give."""
+
+    def submit(self, frames, hints):  # type: ignore[no-untyped-def]
+        if len(self.batches) == 5:
+            time.sleep(1.0)
+        return super().submit(frames, hints)
+
+
 def test_a_part_that_hangs_is_given_up_and_the_others_files_are_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streamer.pipeline, "GRACE_SECONDS", 0.15)
-
-    class StuckDetector(FakeDetector):
-        def submit(self, frames, hints):  # type: ignore[no-untyped-def]
-            if len(self.batches) == 5:
-                time.sleep(1.0)  # longer than twice the grace
-            return super().submit(frames, hints)
 
     sink = FakeSink()
     pipeline = Pipeline(
@@ -202,12 +205,6 @@ def test_who_hurries_does_not_wait_for_a_part_that_hangs_and_the_books_balance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streamer.pipeline, "HURRIED_GRACE_SECONDS", 0.1)
-
-    class StuckDetector(FakeDetector):
-        def submit(self, frames, hints):  # type: ignore[no-untyped-def]
-            if len(self.batches) == 5:
-                time.sleep(1.0)  # longer than twice the grace
-            return super().submit(frames, hints)
 
     sink = FakeSink()
     pipeline = Pipeline(
