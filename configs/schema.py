@@ -274,6 +274,12 @@ class TrackerSettings(Settings):
     )
     confirm_hits: int = Field(4, ge=1, description="M of `M of N`: detections to confirm a track")
     confirm_window: int = Field(6, ge=1, description="N of `M of N`: frames they fall in")
+    confirm_displacement_px: float = Field(
+        1.5,
+        ge=0,
+        description="how far a track must have moved to be confirmed, px: lamp posts and dead"
+        " pixels never do; 0 also confirms what stands still",
+    )
     coast_seconds: float = Field(
         0.7, ge=0, description="a confirmed track is deleted after so long without a detection"
     )

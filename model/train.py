@@ -25,7 +25,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--width", type=int, default=defaults.width, help="32: mpcnet, 16: mpcnet-s")
     made.add_argument("--steps", type=int, default=defaults.steps, help="optimiser steps")
     made.add_argument("--batch", type=int, default=defaults.batch, help="crops a step")
-    made.add_argument("--crop", type=int, default=CropSettings().size, help="side of a crop, px")
+    sizes = CropSettings().sizes
+    made.add_argument(
+        "--crop", type=int, nargs="+", default=sizes, metavar="PX", help="sides of crops, px"
+    )
     made.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     made.add_argument("--seed", type=int, default=defaults.seed)
     made.add_argument("--threads", type=int, help="of the CPU; all cores unless given")
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = with_overrides(
-        Recipe(crops=CropSettings(size=options.crop)),
+        Recipe(crops=CropSettings(sizes=tuple(options.crop))),
         name=options.name,
         width=options.width,
         steps=options.steps,

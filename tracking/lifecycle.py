@@ -1,10 +1,11 @@
 """The life of tracks: how one is stored, when it is confirmed and when it ends.
 
 A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
-once and for all; from then on it is reported, as *coasting* in the frames that have no detection
-for it. It ends when it went without a detection for too long, by the stream's clock and not by a
-count of frames, when its position has become too uncertain to mean anything, or when it left the
-picture.
+once and for all, if it has moved: what stands still from the first frame on is a lamp post, a hot
+stone or a dead pixel far more often than a target. From then on it is reported, as *coasting* in
+the frames that have no detection for it. It ends when it went without a detection for too long,
+by the stream's clock and not by a count of frames, when its position has become too uncertain to
+mean anything, or when it left the picture.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tracking.motion import POSITION
 
 # Sums of frame times round: a track must not live a frame longer at 60 fps than at 10 for it.
 TIME_TOLERANCE_SECONDS = 1e-6
+# What stands still is rarely this far, in its centroid's standard deviations, from where it began.
+STILL_SIGMAS = 2.0
 
 
 @dataclass(slots=True)
@@ -39,6 +42,12 @@ class TrackTable:
     """(M,) True once M of N was met."""
     hits: BoolArray
     """(M, N) the last N frames, newest first: True where a strong detection updated the track."""
+    origin: FloatArray
+    """(M, 2) where the first detection was, px."""
+    jitter: FloatArray
+    """(M,) standard deviation of that position, px."""
+    moved: BoolArray
+    """(M,) True once it was too far from there for a thing that stands still."""
     first_seen: FloatArray
     """(M,) the tracker's clock at the first detection, s."""
     last_seen: FloatArray
@@ -60,6 +69,9 @@ class TrackTable:
             score=np.empty(0),
             confirmed=np.empty(0, dtype=np.bool_),
             hits=np.empty((0, window), dtype=np.bool_),
+            origin=np.empty((0, 2)),
+            jitter=np.empty(0),
+            moved=np.empty(0, dtype=np.bool_),
             first_seen=np.empty(0),
             last_seen=np.empty(0),
             detection=np.empty(0, dtype=np.int64),
@@ -80,9 +92,16 @@ class TrackTable:
 
 
 def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
-    """(M,) True for tracks that are or have just become confirmed, by M of N."""
+    """(M,) True for tracks that are or have just become confirmed: they moved, and M of N."""
     enough = table.hits.sum(axis=1) >= settings.confirm_hits
-    return np.asarray(table.confirmed | enough, dtype=np.bool_)
+    return np.asarray(table.confirmed | (enough & table.moved), dtype=np.bool_)
+
+
+def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True where a track is farther from its origin than jitter takes what stands still."""
+    away = np.hypot(*(table.mean[:, POSITION] - table.origin).T)
+    within_jitter = np.maximum(settings.confirm_displacement_px, STILL_SIGMAS * table.jitter)
+    return np.asarray(away > within_jitter, dtype=np.bool_)
 
 
 def too_uncertain(table: TrackTable, settings: TrackerSettings) -> BoolArray:

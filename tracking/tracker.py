@@ -19,7 +19,7 @@ from streamer.types import (
 )
 from tracking import kalman
 from tracking.association import associate, gate_threshold
-from tracking.lifecycle import TrackTable, confirmed_now, ended, too_uncertain
+from tracking.lifecycle import TrackTable, confirmed_now, ended, has_moved, too_uncertain
 from tracking.motion import POSITION, VELOCITY, ConstantVelocity
 
 # A centroid of a component wobbles by this share of the component's width as its edge flickers.
@@ -126,7 +126,9 @@ class KalmanTracker:
         tracks.detection[hit] = measured.index[used]
         # Weak detections keep a track going but are no evidence for it: clutter is full of them.
         tracks.hits[:, 1:] = tracks.hits[:, :-1]
-        tracks.hits[:, 0] = evidence >= self._threshold
+        strong = evidence >= self._threshold
+        tracks.hits[:, 0] = strong
+        tracks.moved |= strong & has_moved(tracks, settings)
         tracks.confirmed = confirmed_now(tracks, settings)
 
     def _delete(self, picture_size: tuple[int, int] | None) -> None:
@@ -155,6 +157,9 @@ class KalmanTracker:
             score=measured.score[born],
             confirmed=np.zeros(len(born), dtype=np.bool_),
             hits=hits,
+            origin=measured.xy[born],
+            jitter=np.sqrt(measured.noise[born, 0, 0]),
+            moved=np.full(len(born), self._settings.confirm_displacement_px == 0.0),
             first_seen=now,
             last_seen=now,
             detection=measured.index[born],

@@ -81,8 +81,9 @@ def save_pack(path: Path, pack: Pack) -> None:
 class CropSettings:
     """How crops are drawn and changed."""
 
-    size: int = 96
-    """Side of a crop, px."""
+    sizes: tuple[int, ...] = (64, 96, 128)
+    """Sides of crops, px, one of which each batch draws: gated inference looks through small
+    windows, a scan at all of the picture."""
     share: tuple[tuple[str, float], ...] = (
         ("clip", 0.35),
         (FLOCK, 0.15),
@@ -119,14 +120,24 @@ class CropSampler:
         self._targets = [np.argwhere(label == TARGET) for label in pack.labels]
 
     def batch(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """(count, 1, S, S) normalised float32 pictures and (count, 1, S, S) uint8 labels."""
-        crops = [self._crop() for _ in range(count)]
+        """Draw a batch of one of the settings' sizes S.
+
+        Args:
+            count: how many crops of the middle size; of another, about as many pixels.
+
+        Returns:
+            (N, 1, S, S) normalised float32 pictures and (N, 1, S, S) uint8 labels.
+        """
+        sizes = self._settings.sizes
+        size = sizes[int(self.rng.integers(len(sizes)))]
+        count = max(1, round(count * (sizes[len(sizes) // 2] / size) ** 2))
+        crops = [self._crop(size) for _ in range(count)]
         pictures = np.stack([picture for picture, _ in crops])[:, None]
         labels = np.stack([label for _, label in crops])[:, None]
         return ((pictures - self._pack.mean) / self._pack.std).astype(np.float32), labels
 
-    def _crop(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        rng, size = self.rng, self._settings.size
+    def _crop(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        rng = self.rng
         which, place = self._where()
         image, label = self._pack.images[which], self._pack.labels[which]
         height, width = image.shape
@@ -182,7 +193,7 @@ class CropSampler:
 
     def _paste(self, picture: NDArray[np.float32], truth: NDArray[np.uint8]) -> None:
         """Add a point target blurred by a Gaussian PSF, in place, where nothing else is."""
-        rng, size = self.rng, self._settings.size
+        rng, size = self.rng, len(picture)
         sigma = float(rng.uniform(0.6, 1.6))
         y, x = rng.uniform(6, size - 7, 2)
         reach = 6

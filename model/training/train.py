@@ -30,6 +30,7 @@ class Recipe:
     width: int = 16
     steps: int = 6000
     batch: int = 8
+    """Crops a step, of the middle size; of the others, about as many pixels."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     warmup_steps: int = 100
@@ -38,11 +39,6 @@ class Recipe:
     seed: int = 2026
     threads: int | None = None
     crops: CropSettings = field(default_factory=CropSettings)
-
-    @property
-    def attention_grid(self) -> int:
-        """An eighth of the crop: a cell of the grid covers as much as in a whole picture."""
-        return max(1, self.crops.size // 8)
 
     def rate_at(self, step: int) -> float:
         """The learning rate: a linear warm-up, then a cosine down to a hundredth."""
@@ -105,7 +101,8 @@ class Training:
 
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.network.forward_logits(x, recipe.attention_grid)
+            # An eighth of the crop: a cell of the grid covers as much as in a whole picture.
+            logits = self.network.forward_logits(x, max(1, x.shape[-1] // 8))
         loss = segmentation_loss(tuple(part.float() for part in logits), target, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

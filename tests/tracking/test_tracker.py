@@ -17,11 +17,18 @@ THRESHOLD = 0.5
 
 
 def tracker(**changes: object) -> Tracker:
-    return build_tracker(TrackerSettings.model_validate(changes), THRESHOLD)
+    """A tracker that also confirms what stands still, which is the simplest target to write."""
+    settings = {"confirm_displacement_px": 0, **changes}
+    return build_tracker(TrackerSettings.model_validate(settings), THRESHOLD)
 
 
 def seen(
-    xy: ArrayLike, seconds: float, score: ArrayLike = 0.9, *, extended: bool = False
+    xy: ArrayLike,
+    seconds: float,
+    score: ArrayLike = 0.9,
+    *,
+    extended: bool = False,
+    area: float = SIZE**2,
 ) -> Detections:
     """Detections at ``xy`` (N, 2), each a square of ``SIZE`` px, at ``seconds``."""
     centres = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
@@ -30,7 +37,7 @@ def seen(
         xy=centres,
         boxes_xyxy=np.hstack((centres - SIZE / 2, centres + SIZE / 2)),
         score=np.broadcast_to(score, count),
-        area_px=np.full(count, SIZE**2),
+        area_px=np.full(count, area),
         peak_snr=np.full(count, 8.0),
         extended=np.full(count, extended),
         frame_index=0,
@@ -156,6 +163,30 @@ def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
     subject = tracker(confirm_hits=4, confirm_window=6)
     for n in range(300):
         assert not subject.step(seen((50, 50) if n % 2 else [], n / 30)).reported.any()
+
+
+@pytest.mark.parametrize("area", [1.0, 60.0])
+def test_what_stands_still_is_never_confirmed(area: float) -> None:
+    """Ten minutes of a lamp post, whose centroid wobbles as that of a blob of its area does."""
+    rng = np.random.default_rng(6)
+    subject = tracker(confirm_displacement_px=1.5)
+    wobble = 0.2 + 0.02 * np.sqrt(area)
+    for n in range(18_000):
+        tracks = subject.step(seen(rng.normal(50, wobble, 2), n / 30, area=area))
+        assert list(tracks.state) == [TrackState.TENTATIVE]
+
+
+@pytest.mark.parametrize("speed", [3.0, 10.0, 100.0])
+def test_what_begins_to_move_is_confirmed_and_stays_so_when_it_stops(speed: float) -> None:
+    subject = tracker(confirm_displacement_px=1.5)
+    times = np.arange(300) / 30
+    along = np.interp(times, [0, 2, 4, 10], [50, 50, 50 + 2 * speed, 50 + 2 * speed])
+    outputs = follow(subject, np.column_stack((along, np.full(300, 50.0))), times, 0.3)
+    states = [output.state[0] for output in outputs]
+    assert set(states[:60]) == {TrackState.TENTATIVE}
+    late = states.index(TrackState.CONFIRMED) / 30 - 2
+    assert late < 3 / speed + 0.2
+    assert set(states[120:]) == {TrackState.CONFIRMED}
 
 
 def test_weak_detections_continue_a_track_and_never_start_one() -> None:

@@ -46,7 +46,7 @@ def test_crops_are_drawn_around_the_mined_places_by_their_share() -> None:
     pack = replace(pack, hard=np.array([[0, 40, 81]]))
 
     def shown(hard: float) -> float:
-        settings = CropSettings(size=16, share=(("clip", 1.0),), hard=hard, pasted=0.0)
+        settings = CropSettings(sizes=(16,), share=(("clip", 1.0),), hard=hard, pasted=0.0)
         pictures, _ = CropSampler(pack, settings, np.random.default_rng(0)).batch(60)
         return float(np.mean([np.ptp(picture) > 40 for picture in pictures]))
 
@@ -58,7 +58,7 @@ def test_a_flock_is_only_seen_around_its_labelled_bird() -> None:
     image, label = blank(), np.zeros((80, 100), np.uint8)
     label[40, 50] = TARGET
     pack = Pack([image], [label], [FLOCK], mean=0.0, std=1.0)
-    settings = CropSettings(size=24, share=((FLOCK, 1.0),), pasted=0.0, centred=0.0)
+    settings = CropSettings(sizes=(24,), share=((FLOCK, 1.0),), pasted=0.0, centred=0.0)
     _, labels = CropSampler(pack, settings, np.random.default_rng(0)).batch(40)
     assert all((each == TARGET).any() for each in labels)
 

@@ -27,7 +27,7 @@ RECIPE = Recipe(
     batch=2,
     warmup_steps=1,
     threads=1,
-    crops=CropSettings(size=32, share=(("clip", 1.0),)),
+    crops=CropSettings(sizes=(32,), share=(("clip", 1.0),)),
 )
 
 
@@ -89,9 +89,16 @@ def test_something_else_is_no_pack(tmp_path: Path) -> None:
         load_pack(tmp_path / "pack.npz")
 
 
+def test_batches_are_of_every_size_and_of_about_as_many_pixels(pack: Pack) -> None:
+    settings = CropSettings(sizes=(16, 24, 40), share=(("clip", 1.0),))
+    sampler = CropSampler(pack, settings, np.random.default_rng(0))
+    shapes = {sampler.batch(4)[0].shape for _ in range(30)}
+    assert shapes == {(9, 1, 16, 16), (4, 1, 24, 24), (1, 1, 40, 40)}
+
+
 def test_small_pictures_are_padded_with_what_the_loss_ignores() -> None:
     small = Pack([np.full((20, 25), 80, np.uint8)], [np.zeros((20, 25), np.uint8)], ["clip"], 80, 9)
-    settings = CropSettings(size=32, share=(("clip", 1.0),), pasted=0.0)
+    settings = CropSettings(sizes=(32,), share=(("clip", 1.0),), pasted=0.0)
     pictures, labels = CropSampler(small, settings, np.random.default_rng(0)).batch(2)
     assert pictures.shape == labels.shape == (2, 1, 32, 32)
     assert [(label != IGNORE).sum() for label in labels] == [500, 500]
