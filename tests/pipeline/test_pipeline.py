@@ -302,9 +302,9 @@ def test_numbers_can_be_read_while_it_runs() -> None:
     assert end.queue_capacity == 2
     counts = [each.sources[0].processed for each in seen]
     assert counts == sorted(counts)
-    report = pipeline.report
-    mean = 120 / report.snapshot.elapsed_seconds
-    assert report.snapshot.sources[0].fps_mean == pytest.approx(mean, rel=0.2)
+    whole = pipeline.report.snapshot
+    end = whole.sources[0]  # a live source may have dropped some of its 120 frames
+    assert end.fps_mean == pytest.approx(end.processed / whole.elapsed_seconds, rel=0.2)
 
 
 def test_two_sources_of_one_name_or_none_at_all_are_refused() -> None:

@@ -167,11 +167,11 @@ def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
 
 @pytest.mark.parametrize("area", [1.0, 60.0])
 def test_what_stands_still_is_never_confirmed(area: float) -> None:
-    """Ten minutes of a lamp post, whose centroid wobbles as that of a blob of its area does."""
+    """Two minutes of a lamp post, whose centroid wobbles as that of a blob of its area does."""
     rng = np.random.default_rng(6)
     subject = tracker(confirm_displacement_px=1.5)
     wobble = 0.2 + 0.02 * np.sqrt(area)
-    for n in range(18_000):
+    for n in range(3_600):
         tracks = subject.step(seen(rng.normal(50, wobble, 2), n / 30, area=area))
         assert list(tracks.state) == [TrackState.TENTATIVE]
 
