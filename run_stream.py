@@ -152,7 +152,7 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
     from streamer.pipeline import Pipeline, Stream
     from streamer.sinks.factory import build_sinks
     from streamer.sinks.window import Window
-    from streamer.sources.factory import open_source, source_names
+    from streamer.sources.factory import open_source, probe, source_names
     from streamer.sources.synthetic import SyntheticSource
     from streamer.summary import write_summary
     from tracking import build_tracker
@@ -163,6 +163,7 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         sources = [open_source(address, settings.source, name) for address, name in pairs]
     except ValueError as error:
         return _say(error, WRONG_USAGE)
+    probe(sources)
     display = settings.output.display
     window = Window(display.max_fps) if display.enabled else None
 
@@ -217,8 +218,6 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
                 ending.callback(write_summary, path, pipeline.report, name, settings)
     for each in pipeline.report.snapshot.sources:
         print(status_line(each))
-        if each.error is not None:
-            print(f"run_stream: {redact(each.error)}", file=sys.stderr)
     for score in scores.values():
         print(score.verdict())
     print(f"results: {root}")

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,9 @@ class _Run:
         self._folder.cleanup()
 
     def _last_words(self) -> str:
+        with suppress(StreamError):
+            if error := read_summary(self._results).get("error"):
+                return str(error)
         text = (self._inside / "stderr").read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("run_stream: ")] or lines

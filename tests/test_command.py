@@ -135,6 +135,19 @@ def test_a_password_in_a_bad_setting_is_not_shown(tmp_path: Path) -> None:
     assert "s3cr3t" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "no pictures"])
+def test_nothing_to_read_is_said_once_and_leaves_no_folder(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "in.mp4"
+    if kind == "no pictures":
+        path.mkdir()
+    elif kind != "missing":
+        path.write_text("" if kind == "empty" else "this is a letter and no video\n" * 50)
+    done = command(str(path), "--output", "out", folder=tmp_path)
+    assert_refused(done, 1, f"run_stream: the folder {path}" if path.is_dir() else str(path))
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_weights_that_are_not_there_fail_in_one_line(tmp_path: Path) -> None:
     done = command("synthetic:", "--weights", "nosuch.pth.tar", folder=tmp_path)
     assert_refused(done, 1, "nosuch.pth.tar")

@@ -315,9 +315,10 @@ def _label(result: FrameResult, row: int) -> tuple[str, str]:
     """The track's number, and since when it coasts."""
     tracks = result.tracks
     name = str(int(tracks.track_id[row]))
-    if tracks.state[row] != TrackState.COASTING:
+    tenths = round(10 * float(tracks.seconds_since_update[row]))
+    if tracks.state[row] != TrackState.COASTING or not tenths:
         return name, ""
-    return name, f"  \N{MINUS SIGN}{float(tracks.seconds_since_update[row]):.1f} s"
+    return name, f"  \N{MINUS SIGN}{tenths / 10:.1f} s"
 
 
 def _colour(result: FrameResult, row: int) -> Colour:

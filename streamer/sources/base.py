@@ -176,6 +176,15 @@ class RecordedSource(BaseSource):
         """True where the recording is replayed at its own pace."""
         return self._settings.pace == "realtime"
 
+    def probe(self) -> None:
+        """See whether there is anything to read, and leave it as it was.
+
+        Raises:
+            StreamError: there is not; the message says why in one line.
+        """
+        with self._opened():
+            pass
+
     def open(self) -> None:
         """Get ready to read from the beginning.
 

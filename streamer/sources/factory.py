@@ -10,6 +10,7 @@ from pathlib import Path
 from configs.schema import SourceSettings
 from streamer.protocols import Source
 from streamer.redact import HIDDEN, redact
+from streamer.sources.base import RecordedSource
 from streamer.sources.camera import CameraSource
 from streamer.sources.folder import FolderSource
 from streamer.sources.images import IMAGE_SUFFIXES
@@ -17,6 +18,7 @@ from streamer.sources.network import NETWORK_SCHEMES, NetworkSource
 from streamer.sources.synthetic import SCHEME as SYNTHETIC_SCHEME
 from streamer.sources.synthetic import SyntheticSource
 from streamer.sources.video import VideoSource
+from streamer.types import StreamError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 _CAMERA = re.compile(r"\d{1,3}|/dev/video\d+|/dev/v4l/.+")
@@ -55,6 +57,28 @@ def open_source(address: str, settings: SourceSettings, name: str) -> Source:
     if _holds_pictures(address):
         return FolderSource(address, settings, name)
     return VideoSource(address, settings, name)
+
+
+def probe(sources: Sequence[Source]) -> None:
+    """Fail early where nothing can be read from any source: a mistyped path shows at once.
+
+    Where one of several can be read, the run goes on with that one. A camera or a network address
+    always counts as one that can: it may come up later.
+
+    Raises:
+        StreamError: every source is a recording that cannot be opened; a line each.
+    """
+    problems = []
+    for source in sources:
+        if not isinstance(source, RecordedSource):
+            return
+        try:
+            source.probe()
+        except StreamError as error:
+            problems.append(str(error))
+        else:
+            return
+    raise StreamError("\n".join(problems))
 
 
 def source_names(addresses: Sequence[str]) -> list[str]:

@@ -31,16 +31,15 @@ class FolderSource(RecordedSource):
 
     @contextmanager
     def _opened(self) -> Iterator[Pictures]:
-        paths = find_pictures(self._address)
+        yield self._pictures(find_pictures(self._address))
+
+    def _pictures(self, paths: list[Path]) -> Pictures:
         _log.info(
             "%s: %d pictures, taken as %g frames per second (source.fps)",
             self._name,
             len(paths),
             self._settings.fps,
         )
-        yield self._pictures(paths)
-
-    def _pictures(self, paths: list[Path]) -> Pictures:
         for position, path in enumerate(paths):
             seconds = position / self._settings.fps
             if self._is_before_start(seconds):

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from media import numbered, write_video
 from configs.schema import SourceSettings
 from streamer.protocols import Source
 from streamer.sources.camera import CameraSource
-from streamer.sources.factory import open_source, source_names
+from streamer.sources.factory import open_source, probe, source_names
 from streamer.sources.folder import FolderSource
 from streamer.sources.network import NetworkSource
 from streamer.sources.synthetic import SyntheticSource
@@ -143,3 +145,34 @@ def test_passwords_are_in_no_name(password: str) -> None:
 def test_passwords_of_mistyped_addresses_are_in_no_name(address: str) -> None:
     (name,) = source_names([address])
     assert "Zq7" not in name
+
+
+class TestProbe:
+    """A run fails early where nothing can be read, and only there."""
+
+    def sources(self, *addresses: str) -> list[Source]:
+        return [open_source(a, SourceSettings(), f"s{k}") for k, a in enumerate(addresses)]
+
+    def test_every_recording_that_cannot_be_read_has_its_line(self, tmp_path: Path) -> None:
+        (tmp_path / "frames").mkdir()
+        addresses = (str(tmp_path / "nosuch.mp4"), str(tmp_path / "frames"))
+        with pytest.raises(StreamError) as caught:
+            probe(self.sources(*addresses))
+        lines = str(caught.value).splitlines()
+        assert len(lines) == 2
+        assert all(address in line for address, line in zip(addresses, lines, strict=True))
+
+    @pytest.mark.parametrize(
+        "good", ["a.png", "rtsp://127.0.0.1:9/x", "/dev/video99", "synthetic:"]
+    )
+    def test_one_that_may_deliver_is_enough(self, tmp_path: Path, good: str) -> None:
+        cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8), np.uint8))
+        address = str(tmp_path / good) if good == "a.png" else good
+        sources = self.sources(str(tmp_path / "nosuch.mp4"), address)
+        probe(sources)
+        if good == "a.png":
+            sources[1].open()
+            frame = sources[1].read()
+            assert frame is not None
+            assert frame.index == 0
+            sources[1].close()
