@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,17 @@ def test_tentative_tracks_are_not_drawn() -> None:
     np.testing.assert_array_equal(
         drawn(Overlay(PLAIN), result_of(tracks=tentative)), drawn(Overlay(PLAIN), result_of())
     )
+
+
+def test_a_coasting_track_says_for_how_long_once_that_is_a_tenth_of_a_second() -> None:
+    def picture(unseen: float) -> np.ndarray:
+        tracks = tracks_at([(30, 20)], state=[TrackState.COASTING])
+        late = replace(tracks, seconds_since_update=np.array([unseen]))
+        return drawn(Overlay(PLAIN), result_of(tracks=late))
+
+    assert np.array_equal(picture(0.0), picture(1 / 30))
+    assert not np.array_equal(picture(1 / 30), picture(0.1))
+    assert not np.array_equal(picture(0.1), picture(0.2))
 
 
 def test_coasting_looks_different() -> None:
