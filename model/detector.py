@@ -21,7 +21,7 @@ from model.checkpoint import (
 )
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
-from model.gating import Gate, Window
+from model.gating import Gate, Window, scan_windows
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator
 from streamer.types import Detections, FocusHints, Frame, Image, StreamError
@@ -55,9 +55,9 @@ class _Piece:
     offset: float
 
 
-def window_grid(settings: DetectorSettings) -> int:
+def window_grid(side: int) -> int:
     """The attention grid for windows: a cell covers 8 px, as it did in training crops."""
-    return settings.gate.window_px // 8
+    return side // 8
 
 
 class NetworkDetector:
@@ -69,6 +69,8 @@ class NetworkDetector:
         threshold: probability a target must reach.
         max_batch: frames a batch at most.
         mode: full or gated.
+        scan_px: side of the pictures that the network was trained on: larger ones are seen in
+            windows of that size.
         description: of the weights, for :meth:`describe`.
     """
 
@@ -80,12 +82,14 @@ class NetworkDetector:
         threshold: float,
         max_batch: int,
         mode: str,
+        scan_px: int,
         description: dict[str, str],
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._states: dict[str, _SourceState] = {}
         self.mode = mode
+        self._scan_px = scan_px
         self._description = description
         self.threshold = threshold
         self.max_batch = max_batch
@@ -118,16 +122,18 @@ class NetworkDetector:
         gain, offset = state.range.gain_and_offset(frame)
         windows = state.gate.windows(frame.image, gain, hints) if self.mode == "gated" else None
         if windows is None:
-            return [_Piece(position, frame.image, None, gain, offset)]
+            windows = scan_windows(frame.height, frame.width, self._scan_px)
+            if not windows:
+                return [_Piece(position, frame.image, None, gain, offset)]
         return [_Piece(position, w.cut(frame.image), w, gain, offset) for w in windows]
 
     def _batch(self, pieces: Sequence[_Piece]) -> EngineBatch:
-        windowed = pieces[0].window is not None
+        window = pieces[0].window
         return EngineBatch(
             images=[piece.image for piece in pieces],
             gain=np.array([piece.gain for piece in pieces], dtype=np.float32),
             offset=np.array([piece.offset for piece in pieces], dtype=np.float32),
-            attention_grid=window_grid(self._settings) if windowed else None,
+            attention_grid=None if window is None else window_grid(window.side),
         )
 
     def describe(self) -> dict[str, str]:
@@ -209,7 +215,10 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
     network = load_network(path)
     # Decided once and never from timing, so that a replay sees what the first run saw.
     gated = settings.mode == "gated" or (settings.mode == "auto" and device.type == "cpu")
-    grids = (network.info.attention_grid, *((window_grid(settings),) if gated else ()))
+    grids = (
+        network.info.attention_grid,
+        *((window_grid(settings.gate.window_px),) if gated else ()),
+    )
     try:
         engine = build_engine(
             network,
@@ -240,6 +249,7 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
         threshold=threshold,
         max_batch=settings.batch.max_size or default_batch,
         mode=mode,
+        scan_px=network.info.picture_size,
         description={"weights": network.info.name, "weights_sha256": file_sha256(path)},
     )
 

@@ -1,7 +1,8 @@
-"""Where the network looks between whole scans: windows around tracks and around bright spots."""
+"""Where the network looks: windows of all of a picture, or of its tracks and bright spots."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,8 @@ _TARGET_SIGMA_PX = 1.2
 """Blur of the candidate stage: about a point target's."""
 _SURROUND_PX = 15
 """Side of the square that a bright spot is compared with."""
+_AT_ONCE = 1.5
+"""A picture up to so many times as large as the network was trained on is seen at once."""
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8)
 _THUMBNAIL = (24, 24)
 _CUT_SHARE = 0.25
@@ -58,6 +61,29 @@ class Window:
             right - (RIM_PX if right < width else 0),
             bottom - (RIM_PX if bottom < height else 0),
         )
+
+
+def scan_windows(height: int, width: int, side: int) -> list[Window]:
+    """The windows that together show all of a picture; none where it is best seen at once.
+
+    A network sees well what is about as large as what it was trained on: its attention weighs
+    every place of a picture against every other, and many times as many places drown the few.
+
+    Args:
+        height: the picture's rows.
+        width: its columns.
+        side: of a window, px: that of the pictures the network was trained on.
+    """
+    if min(height, width) < side or max(height, width) <= _AT_ONCE * side:
+        return []
+    tops, lefts = _spread(height, side), _spread(width, side)
+    return [Window(left, top, side) for top in tops for left in lefts]
+
+
+def _spread(length: int, side: int) -> list[int]:
+    """Where windows begin that cover a length: evenly, so that each place is in one's inside."""
+    count = 1 + math.ceil((length - side) / (side - 2 * RIM_PX))
+    return [int(start) for start in np.linspace(0, length - side, count).round()]
 
 
 class Gate:

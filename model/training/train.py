@@ -160,14 +160,14 @@ class Training:
         torch.set_rng_state(state["torch_random"].cpu())
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
-    def save_weights(self, path: Path, *, threshold: float = 0.5, picture_size: int = 256) -> None:
+    def save_weights(self, path: Path, *, threshold: float = 0.5) -> None:
         """Write the moving average as weights that a stream can load."""
         info = NetworkInfo(
             name=self.recipe.name,
             width=self.recipe.width,
             mean=self.pack.mean,
             std=self.pack.std,
-            picture_size=picture_size,
+            picture_size=max(self.recipe.crops.sizes),
             threshold=threshold,
             recipe={**asdict(self.recipe), "step": self.step, "seconds": round(self.seconds)},
         )

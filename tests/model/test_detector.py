@@ -1,5 +1,6 @@
 """Frames in, detections out, with real weights files on a CPU."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from model.checkpoint import LoadedNetwork, NetworkInfo, WeightsError, load_netw
 from model.detector import build_detector
 from model.engines.base import EngineBatch
 from model.engines.torch_cpu import TorchCpuEngine
+from model.gating import Window
 from model.mpcnet import MPCNet
+from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator, normalise
 from streamer.types import FocusHints, Frame, StreamError
 
@@ -111,6 +114,31 @@ def test_between_scans_a_window_finds_what_the_whole_picture_shows(weights: Path
     assert len(nowhere) == 0
     full = build_detector(DetectorSettings(mode="full", **common))
     assert full.submit(frames[:1]).result()[0].xy == pytest.approx(whole.xy)
+
+
+@pytest.mark.parametrize("mode", ["full", "gated"])
+def test_a_picture_much_larger_than_those_trained_on_is_seen_in_windows_of_that_size(
+    tmp_path: Path, mode: str
+) -> None:
+    """Three windows side by side, each of whose trusted parts shows what it shows alone."""
+    torch.manual_seed(1)
+    path = tmp_path / "small.safetensors"
+    save_network(path, MPCNet(8), replace(INFO, picture_size=64))
+    settings = DetectorSettings(
+        weights=str(path), device="cpu", engine="torch", mode=mode, low_threshold=0.001
+    )
+    image = picture(7, (64, 160))
+    found = build_detector(settings).submit([frame(image)]).result()[0]
+    seen = np.zeros(image.shape, np.float32)
+    network, one = network_of(path), np.ones(1, np.float32)
+    engine = TorchCpuEngine(network, precision="auto", threads=None)
+    for window in (Window(0, 0, 64), Window(48, 0, 64), Window(96, 0, 64)):
+        cut = EngineBatch([window.cut(image)], one, 0 * one)
+        window.paste(engine.submit(cut).result()[0], seen)
+    expected = detections_from_mask(seen, frame(image), settings, 0.3)
+    assert len(expected) > 0
+    assert found.xy == pytest.approx(expected.xy, abs=1e-3)
+    assert found.score == pytest.approx(expected.score, abs=1e-4)
 
 
 def test_the_threshold_is_the_weights_own_unless_set(weights: Path) -> None:

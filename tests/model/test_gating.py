@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
-from model.gating import RIM_PX, Gate, Window, bright_spots, cover
+from model.gating import RIM_PX, Gate, Window, bright_spots, cover, scan_windows
 from streamer.scene import Scene
 from streamer.types import FocusHints
 
@@ -151,3 +151,20 @@ def test_spots_lie_in_the_picture_and_are_at_most_so_many(
     spots = bright_spots(image, gain, 1.0, most)
     assert spots.shape[1] == 2 and len(spots) <= most
     assert ((spots >= 0) & (spots < (90, 70))).all()
+
+
+@given(st.integers(60, 700), st.integers(60, 700), st.sampled_from([48, 64, 128]))
+def test_a_scan_shows_every_pixel_in_the_trusted_part_of_a_window(
+    height: int, width: int, side: int
+) -> None:
+    windows = scan_windows(height, width, side)
+    if not windows:
+        assert min(height, width) < side or max(height, width) <= 1.5 * side
+        return
+    seen = np.zeros((height, width), dtype=np.bool_)
+    for window in windows:
+        assert window.cut(seen).shape == (side, side)
+        left, top, right, bottom = window.trusted(height, width)
+        seen[top:bottom, left:right] = True
+    assert seen.all()
+    assert len(windows) * (side - 16) ** 2 < 4 * height * width
