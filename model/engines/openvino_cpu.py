@@ -95,7 +95,7 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
-            # Pinned, the threads of two programs would share the first cores and leave the rest idle.
+            # Pinned, two programs would share the first cores and leave the others idle.
             "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
