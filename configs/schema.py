@@ -277,8 +277,8 @@ class TrackerSettings(Settings):
     confirm_displacement_px: float = Field(
         1.5,
         ge=0,
-        description="how far a track must have moved to be confirmed, px: lamp posts and dead"
-        " pixels never do; 0 also confirms what stands still",
+        description="how far, at least, a track must have moved to be confirmed, px; more where"
+        " its position is uncertain; 0 also confirms what stands still",
     )
     coast_seconds: float = Field(
         0.7, ge=0, description="a confirmed track is deleted after so long without a detection"
