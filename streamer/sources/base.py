@@ -6,6 +6,7 @@ A kind of source only says how to open itself as an iterator of pictures
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -175,6 +176,12 @@ class RecordedSource(BaseSource):
     def live(self) -> bool:
         """True where the recording is replayed at its own pace."""
         return self._settings.pace == "realtime"
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it can be read only once: no file and no folder, but there."""
+        path = self._address  # os.path, as a name may be too long for Path
+        return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112, PTH113
 
     def probe(self) -> None:
         """See whether there is anything to read, and leave it as it was.

@@ -63,14 +63,15 @@ def probe(sources: Sequence[Source]) -> None:
     """Fail early where nothing can be read from any source: a mistyped path shows at once.
 
     Where one of several can be read, the run goes on with that one. A camera or a network address
-    always counts as one that can: it may come up later.
+    always counts as one that can, for it may come up later, and so does a pipe: what a look at it
+    read would be gone.
 
     Raises:
         StreamError: every source is a recording that cannot be opened; a line each.
     """
     problems = []
     for source in sources:
-        if not isinstance(source, RecordedSource):
+        if not isinstance(source, RecordedSource) or source.is_pipe:
             return
         try:
             source.probe()

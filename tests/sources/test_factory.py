@@ -1,6 +1,8 @@
 """Which source an address means, and what sources are called."""
 
+import os
 import re
+import threading
 from pathlib import Path
 
 import cv2
@@ -176,3 +178,21 @@ class TestProbe:
             assert frame is not None
             assert frame.index == 0
             sources[1].close()
+
+    def test_a_pipe_is_left_alone_for_what_is_read_of_it_is_gone(self, tmp_path: Path) -> None:
+        count = 120
+        write_video(tmp_path / "in.ts", [numbered(k) for k in range(count)])
+        pipe = tmp_path / "pipe.ts"
+        os.mkfifo(pipe)
+        sources = self.sources(str(pipe))
+        data = (tmp_path / "in.ts").read_bytes()
+        writer = threading.Thread(target=pipe.write_bytes, args=(data,), daemon=True)
+        writer.start()
+        probe(sources)
+        sources[0].open()
+        read = 0
+        while sources[0].read() is not None:
+            read += 1
+        sources[0].close()
+        writer.join(10)
+        assert read == count
