@@ -174,7 +174,7 @@ class _Run:
         self._folder.cleanup()
 
     def _last_words(self) -> str:
-        with suppress(StreamError):
+        with suppress(StreamError):  # a run that failed early wrote no summary
             if error := read_summary(self._results).get("error"):
                 return str(error)
         text = (self._inside / "stderr").read_text(encoding="utf-8", errors="replace")

@@ -229,7 +229,7 @@ class DetectorSettings(Settings):
     )
     mode: Literal["auto", "full", "gated"] = Field(
         "auto",
-        description="full: the network sees every frame whole; gated: between scans only windows "
+        description="full: the network sees all of every frame; gated: between scans only windows "
         "around tracks and bright spots; auto: gated on a CPU",
     )
     gate: GateSettings = GateSettings()

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from model.mpcnet import MPCNet
+from model.mpcnet import MPCNet, attention_grid_of
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
@@ -81,7 +81,7 @@ class NetworkInfo:
     @property
     def attention_grid(self) -> int:
         """Side of the attention grid at the picture size trained at."""
-        return self.picture_size // 8
+        return attention_grid_of(self.picture_size)
 
 
 class LoadedNetwork(MPCNet):

@@ -22,6 +22,7 @@ from model.checkpoint import (
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
 from model.gating import Gate, Window, scan_windows
+from model.mpcnet import attention_grid_of
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator
 from streamer.types import Detections, FocusHints, Frame, Image, StreamError
@@ -55,11 +56,6 @@ class _Piece:
     offset: float
 
 
-def window_grid(side: int) -> int:
-    """The attention grid for windows: a cell covers 8 px, as it did in training crops."""
-    return side // 8
-
-
 class NetworkDetector:
     """Runs a network on frames of any number of sources; see :class:`streamer.protocols.Detector`.
 
@@ -69,8 +65,8 @@ class NetworkDetector:
         threshold: probability a target must reach.
         max_batch: frames a batch at most.
         mode: full or gated.
-        scan_px: side of the pictures that the network was trained on: larger ones are seen in
-            windows of that size.
+        scan_px: side of the pictures that the network was trained on, px: much larger ones are
+            scanned in windows of that size.
         description: of the weights, for :meth:`describe`.
     """
 
@@ -123,8 +119,8 @@ class NetworkDetector:
         windows = state.gate.windows(frame.image, gain, hints) if self.mode == "gated" else None
         if windows is None:
             windows = scan_windows(frame.height, frame.width, self._scan_px)
-            if not windows:
-                return [_Piece(position, frame.image, None, gain, offset)]
+        if windows is None:
+            return [_Piece(position, frame.image, None, gain, offset)]
         return [_Piece(position, w.cut(frame.image), w, gain, offset) for w in windows]
 
     def _batch(self, pieces: Sequence[_Piece]) -> EngineBatch:
@@ -133,7 +129,7 @@ class NetworkDetector:
             images=[piece.image for piece in pieces],
             gain=np.array([piece.gain for piece in pieces], dtype=np.float32),
             offset=np.array([piece.offset for piece in pieces], dtype=np.float32),
-            attention_grid=None if window is None else window_grid(window.side),
+            attention_grid=None if window is None else attention_grid_of(window.side),
         )
 
     def describe(self) -> dict[str, str]:
@@ -217,7 +213,7 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
     gated = settings.mode == "gated" or (settings.mode == "auto" and device.type == "cpu")
     grids = (
         network.info.attention_grid,
-        *((window_grid(settings.gate.window_px),) if gated else ()),
+        *((attention_grid_of(settings.gate.window_px),) if gated else ()),
     )
     try:
         engine = build_engine(

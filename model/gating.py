@@ -15,13 +15,13 @@ from streamer.types import FloatArray, FocusHints, Image
 RIM_PX = 8
 """At a window's edge the network lacks its surround: what it says there is not used, unless the
 edge is the picture's own."""
+_AT_ONCE = 1.5
+"""A picture up to so many times as large as the network was trained on is seen at once."""
 
 _TARGET_SIGMA_PX = 1.2
 """Blur of the candidate stage: about a point target's."""
 _SURROUND_PX = 15
 """Side of the square that a bright spot is compared with."""
-_AT_ONCE = 1.5
-"""A picture up to so many times as large as the network was trained on is seen at once."""
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8)
 _THUMBNAIL = (24, 24)
 _CUT_SHARE = 0.25
@@ -63,8 +63,8 @@ class Window:
         )
 
 
-def scan_windows(height: int, width: int, side: int) -> list[Window]:
-    """The windows that together show all of a picture; none where it is best seen at once.
+def scan_windows(height: int, width: int, side: int) -> list[Window] | None:
+    """The windows that together show all of a picture; None: it is best seen at once.
 
     A network sees well what is about as large as what it was trained on: its attention weighs
     every place of a picture against every other, and many times as many places drown the few.
@@ -75,7 +75,7 @@ def scan_windows(height: int, width: int, side: int) -> list[Window]:
         side: of a window, px: that of the pictures the network was trained on.
     """
     if min(height, width) < side or max(height, width) <= _AT_ONCE * side:
-        return []
+        return None
     tops, lefts = _spread(height, side), _spread(width, side)
     return [Window(left, top, side) for top in tops for left in lefts]
 

@@ -13,6 +13,11 @@ STRIDE = 4
 """Height and width of the input must be multiples of this."""
 
 
+def attention_grid_of(side: int) -> int:
+    """Side of the attention grid for pictures of ``side`` px: a cell covers 8 px, as published."""
+    return max(1, side // 8)
+
+
 def resize(x: Tensor, height: int, width: int) -> Tensor:
     """Resize (B, C, ., .) bilinearly to (B, C, height, width), corners kept on corners."""
     return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=True)

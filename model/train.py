@@ -24,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--name", default=defaults.name, help="name of the weights")
     made.add_argument("--width", type=int, default=defaults.width, help="32: mpcnet, 16: mpcnet-s")
     made.add_argument("--steps", type=int, default=defaults.steps, help="optimiser steps")
-    made.add_argument("--batch", type=int, default=defaults.batch, help="crops a step")
+    made.add_argument(
+        "--batch", type=int, default=defaults.batch, help="crops of the middle size a step"
+    )
     sizes = CropSettings().sizes
     made.add_argument(
         "--crop", type=int, nargs="+", default=sizes, metavar="PX", help="sides of crops, px"

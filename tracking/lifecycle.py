@@ -47,7 +47,7 @@ class TrackTable:
     jitter: FloatArray
     """(M,) standard deviation of that position, px."""
     moved: BoolArray
-    """(M,) True once it was too far from there for a thing that stands still."""
+    """(M,) True once it was farther from its origin than jitter takes what stands still."""
     first_seen: FloatArray
     """(M,) the tracker's clock at the first detection, s."""
     last_seen: FloatArray

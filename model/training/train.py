@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from model.checkpoint import NetworkInfo, load_network, save_network
-from model.mpcnet import MPCNet
+from model.mpcnet import MPCNet, attention_grid_of
 from model.training.data import IGNORE, TARGET, CropSampler, CropSettings, Pack
 from model.training.losses import segmentation_loss
 
@@ -101,8 +101,7 @@ class Training:
 
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            # An eighth of the crop: a cell of the grid covers as much as in a whole picture.
-            logits = self.network.forward_logits(x, max(1, x.shape[-1] // 8))
+            logits = self.network.forward_logits(x, attention_grid_of(x.shape[-1]))
         loss = segmentation_loss(tuple(part.float() for part in logits), target, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
