@@ -85,10 +85,10 @@ class CropSettings:
     """Sides of crops, px, one of which each batch draws: gated inference looks through small
     windows, a scan at all of the picture."""
     share: tuple[tuple[str, float], ...] = (
-        ("clip", 0.35),
-        (FLOCK, 0.15),
-        ("nuaa", 0.2),
-        ("scene", 0.2),
+        ("clip", 0.3),
+        (FLOCK, 0.1),
+        ("nuaa", 0.15),
+        ("scene", 0.35),
         ("background", 0.1),
     )
     """How much of a batch each collection gives; a collection the pack lacks is left out."""

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from model.checkpoint import load_network, resolve_weights
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
+from model.gating import scan_windows
+from model.mpcnet import attention_grid_of
 from model.training.data import BACKGROUND, FLOCK, Pack, load_pack, save_pack
 
 _NEAR_PX = 4
@@ -51,17 +53,38 @@ def false_alarms(
 
 
 def mine(
-    pack: Pack, engine: Engine, pictures: Sequence[int], threshold: float
+    pack: Pack, engine: Engine, pictures: Sequence[int], threshold: float, scan_px: int
 ) -> NDArray[np.int64]:
-    """(K, 3) picture, row and column of the false alarms in some of a pack's pictures."""
+    """(K, 3) picture, row and column of the false alarms in some of a pack's pictures.
+
+    Args:
+        pack: the pictures and their labels.
+        engine: what runs the network.
+        pictures: indices into the pack.
+        threshold: from which on a pixel is taken for a target.
+        scan_px: side of the windows that large pictures are seen in, as in a stream.
+    """
     found = []
     for which in pictures:
-        image = pack.images[which]
-        batch = EngineBatch([image], np.ones(1, np.float32), np.zeros(1, np.float32))
-        probability = engine.submit(batch).result()[0]
+        probability = _seen(engine, pack.images[which], scan_px)
         places = false_alarms(probability, pack.labels[which], threshold)
         found.append(np.insert(places, 0, which, axis=1))
     return np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
+
+
+def _seen(engine: Engine, image: NDArray[np.uint8], scan_px: int) -> NDArray[np.float32]:
+    """(H, W) probability, from the same windows that a stream would scan the picture with."""
+    windows = scan_windows(*image.shape, scan_px)
+    parts = [image] if windows is None else [window.cut(image) for window in windows]
+    gain, offset = np.ones(len(parts), np.float32), np.zeros(len(parts), np.float32)
+    grid = None if windows is None else attention_grid_of(scan_px)
+    seen = engine.submit(EngineBatch(parts, gain, offset, grid)).result()
+    if windows is None:
+        return seen[0]
+    whole = np.zeros(image.shape, np.float32)
+    for window, part in zip(windows, seen, strict=True):
+        window.paste(part, whole)
+    return whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         rng = np.random.default_rng(options.seed)
         count = min(options.pictures, len(background))
         chosen = sorted(int(i) for i in rng.choice(background, count, replace=False))
-        hard = mine(pack, engine, chosen, options.threshold)
+        hard = mine(pack, engine, chosen, options.threshold, network.info.picture_size)
         save_pack(options.output, replace(pack, hard=hard))
     except (ValueError, OSError) as error:
         print(f"model.training.mine: {error}", file=sys.stderr)

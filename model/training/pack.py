@@ -92,7 +92,7 @@ def scene_frames(scenes: int, frames: int = 4, first_seed: int = 1000) -> Iterat
         settings = SyntheticSettings(
             seed=seed,
             targets=int(rng.integers(3, 9)),
-            snr=float(rng.uniform(4.5, 12)),
+            snr=float(rng.uniform(4, 10)),
             psf_sigma_px=float(rng.uniform(0.7, 1.5)),
             noise_sigma=float(rng.uniform(1, 5)),
             fixed_pattern_sigma=float(rng.uniform(0, 1.5)),

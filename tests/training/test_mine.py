@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from model.checkpoint import NetworkInfo, save_network
+from model.engines.base import EngineBatch
 from model.mpcnet import MPCNet
 from model.training.data import (
     BACKGROUND,
@@ -19,7 +20,7 @@ from model.training.data import (
     load_pack,
     save_pack,
 )
-from model.training.mine import false_alarms, main
+from model.training.mine import false_alarms, main, mine
 from model.training.pack import scene_frames
 
 
@@ -61,6 +62,38 @@ def test_a_flock_is_only_seen_around_its_labelled_bird() -> None:
     settings = CropSettings(sizes=(24,), share=((FLOCK, 1.0),), pasted=0.0, centred=0.0)
     _, labels = CropSampler(pack, settings, np.random.default_rng(0)).batch(40)
     assert all((each == TARGET).any() for each in labels)
+
+
+class RecordingEngine:
+    """Notes what it is shown, and takes what is bright for a target."""
+
+    name, device, precision, max_in_flight = "recording", "cpu", "fp32", 1
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, tuple[int, ...], int | None]] = []
+        self.stage_seconds: dict[str, float] = {}
+
+    def submit(self, batch: EngineBatch) -> "RecordingEngine":
+        self.shown.append((len(batch.images), batch.images[0].shape, batch.attention_grid))
+        self._answer = np.stack([(image > 200).astype(np.float32) for image in batch.images])
+        return self
+
+    def result(self) -> np.ndarray:
+        return self._answer
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_a_large_picture_is_mined_in_the_windows_that_a_stream_would_scan() -> None:
+    small, large = blank(), np.full((200, 300), 60, np.uint8)
+    small[40, 81] = large[30, 270] = large[150, 100] = 255
+    labels = [np.zeros_like(small), np.zeros_like(large)]
+    engine = RecordingEngine()
+    pack = Pack([small, large], labels, ["clip", "clip"], mean=60.0, std=20.0)
+    places = mine(pack, engine, [0, 1], 0.5, scan_px=128)
+    assert places.tolist() == [[0, 40, 81], [1, 30, 270], [1, 150, 100]]
+    assert engine.shown == [(1, (80, 100), None), (6, (128, 128), 16)]
 
 
 def test_the_command_keeps_the_places_in_the_pack(tmp_path: Path) -> None:
