@@ -278,7 +278,7 @@ class TrackerSettings(Settings):
         1.5,
         ge=0,
         description="how far, at least, a track must have moved to be confirmed, px; more where"
-        " its position is uncertain; 0 also confirms what stands still",
+        " its position jitters; 0 also confirms what stands still",
     )
     coast_seconds: float = Field(
         0.7, ge=0, description="a confirmed track is deleted after so long without a detection"

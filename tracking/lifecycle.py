@@ -1,7 +1,7 @@
 """The life of tracks: how one is stored, when it is confirmed and when it ends.
 
 A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
-once and for all, if it has moved: what stands still from the first frame on is a lamp post, a hot
+once and for all, if they show that it moved: what stands still from the first frame on is a lamp post, a hot
 stone or a dead pixel far more often than a target. From then on it is reported, as *coasting* in
 the frames that have no detection for it. It ends when it went without a detection for too long,
 by the stream's clock and not by a count of frames, when its position has become too uncertain to
@@ -20,8 +20,14 @@ from tracking.motion import POSITION
 
 # Sums of frame times round: a track must not live a frame longer at 60 fps than at 10 for it.
 TIME_TOLERANCE_SECONDS = 1e-6
-# What stands still is rarely this far, in its centroid's standard deviations, from where it began.
-STILL_SIGMAS = 2.0
+# What stands still is rarely this far, in its jitter's standard deviations, from where it began.
+STILL_SIGMAS = 5.0
+# So many of the last N frames must show it away from there.
+AWAY_HITS = 2
+# Where a track began is the mean of so many detections.
+ORIGIN_HITS = 2
+# Its jitter is that of about so many of its last detections.
+JITTER_HITS = 30
 
 
 @dataclass(slots=True)
@@ -42,12 +48,17 @@ class TrackTable:
     """(M,) True once M of N was met."""
     hits: BoolArray
     """(M, N) the last N frames, newest first: True where a strong detection updated the track."""
+    away: BoolArray
+    """(M, N) the same frames: True where the detection was strong and the track farther from its
+    origin than jitter takes what stands still."""
+    updates: IntArray
+    """(M,) how many detections it had."""
+    last_xy: FloatArray
+    """(M, 2) where the last one was, px."""
     origin: FloatArray
-    """(M, 2) where the first detection was, px."""
-    jitter: FloatArray
-    """(M,) standard deviation of that position, px."""
-    moved: BoolArray
-    """(M,) True once it was farther from its origin than jitter takes what stands still."""
+    """(M, 2) where the first ones were on average, px."""
+    jitter_variance: FloatArray
+    """(M,) variance of the detections' positions about the path, px^2."""
     first_seen: FloatArray
     """(M,) the tracker's clock at the first detection, s."""
     last_seen: FloatArray
@@ -69,9 +80,11 @@ class TrackTable:
             score=np.empty(0),
             confirmed=np.empty(0, dtype=np.bool_),
             hits=np.empty((0, window), dtype=np.bool_),
+            away=np.empty((0, window), dtype=np.bool_),
+            updates=np.empty(0, dtype=np.int64),
+            last_xy=np.empty((0, 2)),
             origin=np.empty((0, 2)),
-            jitter=np.empty(0),
-            moved=np.empty(0, dtype=np.bool_),
+            jitter_variance=np.empty(0),
             first_seen=np.empty(0),
             last_seen=np.empty(0),
             detection=np.empty(0, dtype=np.int64),
@@ -91,17 +104,43 @@ class TrackTable:
         )
 
 
+def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
+    """Learn from new detections where tracks began and how much their positions jitter.
+
+    The jitter is taken from the differences of successive positions (von Neumann's mean square
+    successive difference, Ann. Math. Statist. 12, 1941), which a slow drift hardly adds to.
+
+    Args:
+        table: the tracks, changed in place.
+        rows: (M,) True where a track has a new detection.
+        xy: (K, 2) their positions, px, in the order of the rows.
+    """
+    before = table.updates[rows]
+    # A difference has twice the variance of a position, and two coordinates.
+    variance = np.square(xy - table.last_xy[rows]).sum(axis=1) / 4
+    share = 1 / (np.minimum(before, JITTER_HITS) + 1)
+    table.jitter_variance[rows] += share * (variance - table.jitter_variance[rows])
+    weight = np.where(before < ORIGIN_HITS, 1 / (before + 1), 0.0)[:, None]
+    table.origin[rows] += weight * (xy - table.origin[rows])
+    table.last_xy[rows] = xy
+    table.updates[rows] += 1
+
+
 def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
-    """(M,) True for tracks that are or have just become confirmed: they moved, and M of N."""
+    """(M,) True for tracks that are or have just become confirmed: M of N, and away for long."""
     enough = table.hits.sum(axis=1) >= settings.confirm_hits
-    return np.asarray(table.confirmed | (enough & table.moved), dtype=np.bool_)
+    if settings.confirm_displacement_px > 0:
+        enough &= table.away.sum(axis=1) >= min(AWAY_HITS, settings.confirm_hits)
+    return np.asarray(table.confirmed | enough, dtype=np.bool_)
 
 
-def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:
     """(M,) True where a track is farther from its origin than jitter takes what stands still."""
-    away = np.hypot(*(table.mean[:, POSITION] - table.origin).T)
-    within_jitter = np.maximum(settings.confirm_displacement_px, STILL_SIGMAS * table.jitter)
-    return np.asarray(away > within_jitter, dtype=np.bool_)
+    distance = np.hypot(*(table.mean[:, POSITION] - table.origin).T)
+    still = np.maximum(
+        settings.confirm_displacement_px, STILL_SIGMAS * np.sqrt(table.jitter_variance)
+    )
+    return np.asarray(distance > still, dtype=np.bool_)
 
 
 def too_uncertain(table: TrackTable, settings: TrackerSettings) -> BoolArray:

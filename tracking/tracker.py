@@ -19,7 +19,14 @@ from streamer.types import (
 )
 from tracking import kalman
 from tracking.association import associate, gate_threshold
-from tracking.lifecycle import TrackTable, confirmed_now, ended, has_moved, too_uncertain
+from tracking.lifecycle import (
+    TrackTable,
+    confirmed_now,
+    ended,
+    is_away,
+    note_positions,
+    too_uncertain,
+)
 from tracking.motion import POSITION, VELOCITY, ConstantVelocity
 
 # A centroid of a component wobbles by this share of the component's width as its edge flickers.
@@ -128,7 +135,9 @@ class KalmanTracker:
         tracks.hits[:, 1:] = tracks.hits[:, :-1]
         strong = evidence >= self._threshold
         tracks.hits[:, 0] = strong
-        tracks.moved |= strong & has_moved(tracks, settings)
+        note_positions(tracks, hit, measured.xy[used])
+        tracks.away[:, 1:] = tracks.away[:, :-1]
+        tracks.away[:, 0] = strong & is_away(tracks, settings)
         tracks.confirmed = confirmed_now(tracks, settings)
 
     def _delete(self, picture_size: tuple[int, int] | None) -> None:
@@ -157,9 +166,11 @@ class KalmanTracker:
             score=measured.score[born],
             confirmed=np.zeros(len(born), dtype=np.bool_),
             hits=hits,
+            away=np.zeros_like(hits),
+            updates=np.ones(len(born), dtype=np.int64),
+            last_xy=measured.xy[born],
             origin=measured.xy[born],
-            jitter=np.sqrt(measured.noise[born, 0, 0]),
-            moved=np.full(len(born), self._settings.confirm_displacement_px == 0.0),
+            jitter_variance=measured.noise[born, 0, 0],
             first_seen=now,
             last_seen=now,
             detection=measured.index[born],

@@ -74,13 +74,14 @@ def mine(
 
 def _seen(engine: Engine, image: NDArray[np.uint8], scan_px: int) -> NDArray[np.float32]:
     """(H, W) probability, from the same windows that a stream would scan the picture with."""
-    windows = scan_windows(*image.shape, scan_px)
+    height, width = image.shape
+    windows = scan_windows(height, width, scan_px)
     parts = [image] if windows is None else [window.cut(image) for window in windows]
     gain, offset = np.ones(len(parts), np.float32), np.zeros(len(parts), np.float32)
     grid = None if windows is None else attention_grid_of(scan_px)
     seen = engine.submit(EngineBatch(parts, gain, offset, grid)).result()
     if windows is None:
-        return seen[0]
+        return np.asarray(seen[0], np.float32)
     whole = np.zeros(image.shape, np.float32)
     for window, part in zip(windows, seen, strict=True):
         window.paste(part, whole)

@@ -165,15 +165,28 @@ def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
         assert not subject.step(seen((50, 50) if n % 2 else [], n / 30)).reported.any()
 
 
-@pytest.mark.parametrize("area", [1.0, 60.0])
-def test_what_stands_still_and_wobbles_little_is_not_confirmed(area: float) -> None:
-    """Two minutes of a lamp post whose centroid wobbles by 0.2 to 0.4 px."""
+@pytest.mark.parametrize(("jitter", "at_most"), [(0.2, 0), (0.35, 0), (0.5, 2), (0.8, 4)])
+def test_what_stands_still_is_hardly_ever_confirmed_however_its_centroid_jitters(
+    jitter: float, at_most: int
+) -> None:
+    """Forty lamp posts for a minute."""
     rng = np.random.default_rng(6)
     subject = tracker(confirm_displacement_px=1.5)
-    wobble = 0.2 + 0.02 * np.sqrt(area)
-    for n in range(3_600):
-        tracks = subject.step(seen(rng.normal(50, wobble, 2), n / 30, area=area))
-        assert list(tracks.state) == [TrackState.TENTATIVE]
+    posts = 40.0 * np.stack(np.meshgrid(np.arange(8), np.arange(5)), axis=-1).reshape(-1, 2)
+    confirmed: set[int] = set()
+    for n in range(1_800):
+        tracks = subject.step(seen(posts + rng.normal(0, jitter, posts.shape), n / 30))
+        confirmed |= set(tracks.track_id[tracks.state != TrackState.TENTATIVE].tolist())
+    assert len(confirmed) <= at_most
+
+
+@pytest.mark.parametrize(("confirm_hits", "confirm_window"), [(1, 1), (1, 6), (4, 6)])
+def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) -> None:
+    rules = {"confirm_hits": confirm_hits, "confirm_window": confirm_window}
+    subject = tracker(confirm_displacement_px=1.5, **rules)
+    times = np.arange(30) / 30
+    outputs = follow(subject, line(times, (20, 200), (90, -30)), times, 0.3)
+    assert outputs[confirm_hits + 3].state[0] == TrackState.CONFIRMED
 
 
 @pytest.mark.parametrize("speed", [3.0, 10.0, 100.0])

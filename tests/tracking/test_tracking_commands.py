@@ -214,7 +214,7 @@ def test_run_writes_the_confirmed_track(tmp_path: Path) -> None:
     assert run.main(arguments) == 0
     table = read_mot(output)
     assert set(table.object_id) == {1}
-    assert table.frame.tolist() == list(range(4, 61))
+    assert table.frame.tolist() == list(range(5, 61))
     assert table.centres[-1] == pytest.approx([140, 100], abs=1.5)
     assert output.read_text().splitlines()[0].endswith(",-1,-1,-1")
 
