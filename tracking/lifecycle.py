@@ -1,11 +1,11 @@
 """The life of tracks: how one is stored, when it is confirmed and when it ends.
 
 A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
-once and for all, if they show that it moved: what stands still from the first frame on is a lamp post, a hot
-stone or a dead pixel far more often than a target. From then on it is reported, as *coasting* in
-the frames that have no detection for it. It ends when it went without a detection for too long,
-by the stream's clock and not by a count of frames, when its position has become too uncertain to
-mean anything, or when it left the picture.
+once and for all, if they show that it moved: what stands still from the first frame on is a lamp
+post, a hot stone or a dead pixel far more often than a target. From then on it is reported, as
+*coasting* in the frames that have no detection for it. It ends when it went without a detection
+for too long, by the stream's clock and not by a count of frames, when its position has become too
+uncertain to mean anything, or when it left the picture.
 """
 
 from __future__ import annotations

@@ -278,5 +278,5 @@ def test_both_commands_from_a_shell(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
     pooled = json.loads((tmp_path / "x.json").read_text())["pooled"]
-    assert (pooled["tracked"], pooled["false_tracks"], pooled["identity_switches"]) == (57, 0, 0)
+    assert (pooled["tracked"], pooled["false_tracks"], pooled["identity_switches"]) == (56, 0, 0)
     assert "| flight |" in done.stdout
