@@ -12,7 +12,7 @@ from streamer.channel import Channel
 from streamer.protocols import Source
 from streamer.redact import redact
 from streamer.stats import StatsRecorder
-from streamer.types import Frame, StreamError
+from streamer.types import Frame, PermanentError, StreamError
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Reader:
         """Read until the source ends, breaks for good, or :meth:`stop` is called.
 
         Raises:
-            StreamError: a file broke, or a live source did and all attempts failed.
+            StreamError: a file broke, or a live source did and all attempts failed or had to.
         """
         try:
             self._read_with_retries()
@@ -151,7 +151,7 @@ class Reader:
             except StreamError as error:
                 if self._stop.is_set():  # interrupted: that it broke off is what was asked for
                     return
-                if not self._may_reconnect():
+                if not self._may_reconnect(error):
                     raise
                 if self._since_open:
                     attempts = 0
@@ -163,7 +163,10 @@ class Reader:
                 self._count_corrupt()
                 self._wait(attempts, error)
 
-    def _may_reconnect(self) -> bool:
+    def _may_reconnect(self, error: StreamError) -> bool:
+        # A camera that once delivered may refuse a password while it starts again.
+        if isinstance(error, PermanentError) and not self._captured:
+            return False
         # A recording that is replayed at its own pace is live, too, but opening it again cannot
         # help: its source says so with ``can_reconnect = False``.
         return bool(getattr(self._source, "can_reconnect", self._source.live))

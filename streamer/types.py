@@ -302,3 +302,7 @@ class FrameResult:
 class StreamError(Exception):
     """A source or a component failed. The message is one line, for the person who reads it, says
     what was given and what to do, and holds no password."""
+
+
+class PermanentError(StreamError):
+    """What opening a source again cannot mend: the address, a setting or a file must change."""

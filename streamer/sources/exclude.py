@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from configs.schema import ExcludeSettings, Point, Rectangle
 from streamer.sources.images import ImageError, read_image
-from streamer.types import BoolArray, StreamError
+from streamer.types import BoolArray, PermanentError
 
 _SHIFT = 4  # polygons are drawn with 1/16 px
 _FAR = 1e6  # px; farther corners overflow the drawing's integers
@@ -29,7 +29,7 @@ class ExclusionMask:
         """Read the mask's image, if there is one.
 
         Raises:
-            StreamError: the image cannot be read.
+            PermanentError: the image cannot be read.
         """
         path = self._settings.image
         if path is None or self._picture is not None:
@@ -37,7 +37,7 @@ class ExclusionMask:
         try:
             image = read_image(path)
         except ImageError as error:
-            raise StreamError(
+            raise PermanentError(
                 f"the exclusion mask {path} cannot be used: {error}; give a PNG, TIFF, BMP or "
                 "JPEG in source.exclude.image"
             ) from error

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from configs.schema import SourceSettings
 from streamer.sources.decoding import reason
 from streamer.sources.live import LiveSource
-from streamer.types import StreamError
+from streamer.types import PermanentError, StreamError
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "rtp", "srt", "tcp")
 """Addresses that begin with one of these and ``://`` are network streams."""
@@ -33,16 +33,17 @@ class NetworkSource(LiveSource):
         self.read_timeout_seconds = settings.rtsp.read_timeout_seconds
 
     def _connect(self) -> InputContainer:
+        options = self._options()
         began = time.monotonic()
         try:
             container = av.open(
                 self._address,
                 mode="r",
-                options=self._options(),
+                options=options,
                 timeout=(self.open_timeout_seconds, self.read_timeout_seconds),
             )
         except av.error.HTTPUnauthorizedError as error:
-            raise StreamError(f"{self.address} refuses this user and password") from error
+            raise PermanentError(f"{self.address} refuses this user and password") from error
         # PyAV's own exceptions are of several families: this is all of them.
         except (av.FFmpegError, ValueError) as error:
             # An interrupted handshake comes as any error, "invalid data" for one.
@@ -55,7 +56,7 @@ class NetworkSource(LiveSource):
             raise StreamError(f"{self.address} cannot be opened: {why}") from error
         if self._scheme in ("http", "https") and container.duration:
             container.close()
-            raise StreamError(
+            raise PermanentError(
                 f"{self.address} is a recording, not a live stream: download it and give the "
                 "file, so that no frame is lost"
             )
@@ -79,8 +80,14 @@ class NetworkSource(LiveSource):
             options["timeout"] = str(round(settings.read_timeout_seconds * 1e6))
         if self._scheme in ("rtsps", "https"):
             options["tls_verify"] = "1" if settings.tls_verify else "0"
-            if settings.tls_ca_file is not None:
-                options["ca_file"] = str(settings.tls_ca_file)
+            if (authorities := settings.tls_ca_file) is not None:
+                # FFmpeg would only say that the connection failed.
+                if not authorities.is_file():
+                    raise PermanentError(
+                        f"there is no file {authorities}: give the certificates to trust, PEM, in "
+                        "source.rtsp.tls_ca_file"
+                    )
+                options["ca_file"] = str(authorities)
         return options
 
     def _check_end(self, container: InputContainer, seconds: float) -> None:

@@ -39,8 +39,9 @@ class VideoSource(RecordedSource):
     @contextmanager
     def _opened(self) -> Iterator[Pictures]:
         start = self._settings.start_seconds
-        # Some files cannot be sought in, and some land too late: those are read from the start.
-        seek = start > 0 and _can_seek(self._address, start)
+        # Some files cannot be sought in, and some land too late: those are read from the start, and
+        # so is a pipe, which a look ahead would empty.
+        seek = start > 0 and not self.is_pipe and _can_seek(self._address, start)
         with open_video_file(self._address) as container:
             stream = video_stream(container, self.address)
             if seek:

@@ -16,12 +16,13 @@ from streamer.types import (
     Frame,
     FrameResult,
     Image,
+    PermanentError,
     StreamError,
     Tracks,
 )
 
 FRAME, CORRUPT, BREAK, BUG, HANG = "frame", "corrupt", "break", "bug", "hang"
-REFUSE = ("refuse",)
+REFUSE, FORBID = ("refuse",), ("forbid",)
 
 
 def settings(**groups: Any) -> StreamSettings:
@@ -65,6 +66,9 @@ class FakeSource:
         if not self._sessions or self._sessions[0] == REFUSE:
             self._sessions = self._sessions[1:]
             raise StreamError(f"{self.address} cannot be reached")
+        if self._sessions[0] == FORBID:
+            self._sessions = self._sessions[1:]
+            raise PermanentError(f"{self.address} refuses this user and password")
         self._steps = list(self._sessions.pop(0))
         self._index = 0
         if self._forgets:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline_fakes import (
     BREAK,
     CORRUPT,
+    FORBID,
     FRAME,
     REFUSE,
     FakeDetector,
@@ -54,6 +55,17 @@ def test_no_attempts_means_that_the_first_failure_is_the_last() -> None:
     assert source.opened == 1
     assert report.failed
     assert report.snapshot.sources[0].error == "fake://cam cannot be reached"
+
+
+def test_what_cannot_heal_is_not_tried_again_unless_it_once_worked() -> None:
+    source = FakeSource(live=True, sessions=[FORBID, [FRAME]])
+    report, _ = run(source, max_attempts=None)
+    assert (source.opened, report.failed) == (1, True)
+    assert report.snapshot.sources[0].error == "fake://cam refuses this user and password"
+
+    source = FakeSource(live=True, sessions=[[FRAME, BREAK], FORBID, [FRAME]])
+    report, sink = run(source, max_attempts=None)
+    assert (source.opened, len(sink.indices), report.failed) == (3, 2, False)
 
 
 def test_a_replayed_recording_is_not_tried_again_though_it_is_live() -> None:

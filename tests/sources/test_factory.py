@@ -179,12 +179,16 @@ class TestProbe:
             assert frame.index == 0
             sources[1].close()
 
-    def test_a_pipe_is_left_alone_for_what_is_read_of_it_is_gone(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("start_seconds", [0.0, 1.0])
+    def test_a_pipe_is_left_alone_for_what_is_read_of_it_is_gone(
+        self, tmp_path: Path, start_seconds: float
+    ) -> None:
         count = 120
         write_video(tmp_path / "in.ts", [numbered(k) for k in range(count)])
         pipe = tmp_path / "pipe.ts"
         os.mkfifo(pipe)
-        sources = self.sources(str(pipe))
+        settings = SourceSettings(start_seconds=start_seconds)
+        sources = [open_source(str(pipe), settings, "pipe")]
         data = (tmp_path / "in.ts").read_bytes()
         writer = threading.Thread(target=pipe.write_bytes, args=(data,), daemon=True)
         writer.start()
@@ -195,4 +199,4 @@ class TestProbe:
             read += 1
         sources[0].close()
         writer.join(10)
-        assert read == count
+        assert read == count - round(30 * start_seconds)

@@ -15,7 +15,7 @@ from media import number_in, numbered, write_video
 
 from configs.schema import SourceSettings
 from streamer.sources.network import NetworkSource
-from streamer.types import Frame, StreamError
+from streamer.types import Frame, PermanentError, StreamError
 
 Serve = Callable[..., Any]
 """The fixture ``serve_rtsp``: a clip in; a running server, its process and address, out."""
@@ -99,7 +99,7 @@ def test_user_and_password_open_the_stream_and_show_nowhere(
     assert "s3cr3t" not in stream.address
     assert "s3cr3t" not in frame.source
     wrong = source(plain.replace("rtsp://", "rtsp://admin:wr0ng@"))
-    with pytest.raises(StreamError, match="user and password") as failure:
+    with pytest.raises(PermanentError, match="user and password") as failure:
         wrong.open()
     assert "wr0ng" not in str(failure.value)
     assert "s3cr3t" not in caplog.text
@@ -180,6 +180,13 @@ def test_interrupt_ends_an_open_that_waits(silent_host: str) -> None:
     with pytest.raises(StreamError, match="interrupted"):
         stream.open()
     assert time.monotonic() - before < 2
+    stream.close()
+
+
+def test_certificates_that_are_not_there_are_told_before_anything_is_tried(tmp_path: Path) -> None:
+    stream = source("rtsps://user:s3cr3t@127.0.0.1:1/live", tls_ca_file=tmp_path / "ca.pem")
+    with pytest.raises(PermanentError, match=r"no file .*ca\.pem.* source\.rtsp\.tls_ca_file"):
+        stream.open()
     stream.close()
 
 
