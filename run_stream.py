@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
 DEMONSTRATION = "synthetic:"
+_TICK_SECONDS, _WINDOW_SECONDS = 0.1, 0.01
+"""How often the dashboard looks, and how often a window is shown what is new."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -113,8 +115,13 @@ def settings_of(options: argparse.Namespace) -> StreamSettings:
         "run.max_frames": options.max_frames,
         "run.max_seconds": options.max_seconds,
     }
-    given = [f"{key}={json.dumps(value)}" for key, value in by_option.items() if value is not None]
+    given = [f"{key}={_yaml(value)}" for key, value in by_option.items() if value is not None]
     return load_settings(options.config, [*options.set, *given])
+
+
+def _yaml(value: object) -> str:
+    # JSON is YAML, but for the pairs of escapes that JSON writes an emoji with.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -206,7 +213,7 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
 
     try:
         with dashboard:
-            pipeline.run(on_tick)
+            pipeline.run(on_tick, tick_seconds=_TICK_SECONDS if window is None else _WINDOW_SECONDS)
             dashboard.show(pipeline.snapshot())
     finally:
         with ExitStack() as ending:  # whatever fails here, the rest is done all the same

@@ -149,7 +149,9 @@ class Lane:
                 else:
                     self.stats.add_stage(sink.name, time.monotonic() - started)
             self.written += 1
-        for sink in working:
+        # The last one first: the user's program, which may hang, is waited for when the other files
+        # are whole.
+        for sink in reversed(working):
             self._close(sink)
         self.stats.enter("ended")
 

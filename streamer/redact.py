@@ -10,12 +10,13 @@ HIDDEN = "***"
 # percent-encode, "/" and "@" among them. The second form is an address that was itself encoded.
 _USER_INFO = re.compile(r"(://)\S*@|(%3A%2F%2F)\S*(%40)", re.IGNORECASE)
 # "user:something" that is no port and has no "@" before white space: a password with a space in it,
-# or an address cut off in the middle of one.
-_LOOSE_USER_INFO = re.compile(r"(://)[^\s/@:\[\]]*:(?!\d{0,5}(?:\W|\Z))(?:[^@\n]*@|\S*)")
+# or an address cut off in the middle of one. The scheme may be mistyped: "rtsp//".
+_LOOSE_USER_INFO = re.compile(r"(:?//)[^\s/@:\[\]]*:(?!\d{0,5}(?:\W|\Z))(?:[^@\n]*@|\S*)")
 # "user:password@" without "://" before it: an address without its scheme, or with a mistyped one.
 _BARE_USER_INFO = re.compile(r"[^\s/:@'\"(=,]*:(?!//)\S*@")
 _PARAMETER = re.compile(
-    r"((?:pas|pwd|psw|token|secret|auth|credential|sig|session|jwt)\w*|key|pw)(=|%3D)[^\s&]*",
+    r"((?:pas|pwd|psw|token|secret|auth|credential|signature|session|jwt)\w*|sig|key|pw)"
+    r"(=|%3D)[^\s&]*",
     re.IGNORECASE,
 )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from configs.schema import StreamSettings
 from streamer.pipeline import RunReport
-from streamer.redact import redact
+from streamer.redact import HIDDEN, redact
 from streamer.stats import LatencySummary, SourceSnapshot
 from streamer.types import StreamError
 
@@ -73,7 +73,7 @@ def summarise(report: RunReport, source: str, settings: StreamSettings) -> dict[
         "tracks": snapshot.tracks_total,
         **report.detector,
         "versions": _versions(),
-        "settings": _redacted(settings.model_dump(mode="json")),
+        "settings": _settings(settings),
     }
 
 
@@ -99,6 +99,16 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     return versions
+
+
+def _settings(settings: StreamSettings) -> dict[str, Any]:
+    """The settings without secrets."""
+    values: dict[str, Any] = _redacted(settings.model_dump(mode="json"))
+    if command := values["output"]["events"]["command"]:
+        # What a program is given may be a key or a password in any form.
+        hidden = [HIDDEN] * len(command[1:])
+        values["output"]["events"]["command"] = [command[0], *hidden]
+    return values
 
 
 def _redacted(value: Any) -> Any:

@@ -168,6 +168,18 @@ def test_a_file_s_sinks_are_closed_while_a_camera_runs_on() -> None:
     assert sink.indices == list(range(5))
 
 
+def test_sinks_are_closed_in_the_reverse_of_the_order_in_which_they_take_a_frame() -> None:
+    closed: list[str] = []
+
+    class Noting(FakeSink):
+        def close(self) -> None:
+            closed.append(self.name)
+
+    sinks = [Noting(name) for name in ("events", "tracks", "record")]
+    Pipeline([stream(FakeSource(frames=3), *sinks)], FakeDetector(), settings()).run()
+    assert closed == ["record", "tracks", "events"]
+
+
 def test_a_slow_detector_drops_a_live_source_s_oldest_and_latency_stays_flat() -> None:
     source = FakeSource(live=True, sessions=[[FRAME] * 150], interval=0.005)
     sink = FakeSink()

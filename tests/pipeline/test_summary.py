@@ -103,12 +103,14 @@ def test_passwords_do_not_reach_it(tmp_path: Path) -> None:
     source = FakeSource(frames=1)
     source.address = "rtsp://me:hunter2@host/a"
     report = pipeline(source).run(tick_seconds=0.01)
-    command = ["notify", "https://me:hunter2@host/hook"]
+    command = ["notify", "https://me:hunter2@host/hook", "--bearer", "hunter2"]
     used = settings(output={"events": {"command": command}})
     write_summary(tmp_path / "summary.json", report, "cam", used)
     text = (tmp_path / "summary.json").read_text()
     assert "hunter2" not in text
-    assert read(tmp_path / "summary.json")["address"] == "rtsp://***@host/a"
+    summary = read(tmp_path / "summary.json")
+    assert summary["address"] == "rtsp://***@host/a"
+    assert summary["settings"]["output"]["events"]["command"] == ["notify", "***", "***", "***"]
 
 
 def test_an_old_summary_is_replaced_and_a_missing_folder_is_said(tmp_path: Path) -> None:
