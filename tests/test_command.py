@@ -148,7 +148,7 @@ def test_nothing_to_read_is_said_once_and_leaves_no_folder(tmp_path: Path, kind:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["nosuch.pth.tar", "nüt 🚁 'no\"such.pth.tar"])
+@pytest.mark.parametrize("name", ["nosuch.pth.tar", 'nüt 🚁 "no such".pth.tar'])
 def test_weights_that_are_not_there_fail_in_one_line(tmp_path: Path, name: str) -> None:
     done = command("synthetic:", "--weights", name, folder=tmp_path)
     assert_refused(done, 1, name)

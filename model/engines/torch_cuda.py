@@ -19,9 +19,12 @@ from torch import Tensor
 from model.checkpoint import LoadedNetwork
 from model.deploy import fold
 from model.engines.base import EngineBatch
+from model.engines.pool import BufferPool
 from model.preprocess import normalise
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_KEPT_SIZES = 32
+"""Of batches, whose buffers are kept."""
 _PIXELS = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
 
@@ -91,7 +94,7 @@ class TorchCudaEngine:
         self._copy_in = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._compute = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._copy_out = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._free: dict[_SlotKey, list[_Slot]] = {}
+        self._free: BufferPool[_SlotKey, _Slot] = BufferPool(_KEPT_SIZES)
 
     @torch.inference_mode()
     def submit(self, batch: EngineBatch) -> _Ticket:
@@ -99,8 +102,7 @@ class TorchCudaEngine:
         began = time.perf_counter()
         height, width = batch.images[0].shape
         key = (len(batch.images), height, width, _PIXELS[batch.images[0].dtype])
-        free = self._free.setdefault(key, [])
-        slot = free.pop() if free else self._new_slot(key)
+        slot = self._free.take(key) or self._new_slot(key)
         pixels = slot.host_in.numpy()
         for row, image in enumerate(batch.images):
             pixels[row] = image
@@ -131,7 +133,7 @@ class TorchCudaEngine:
 
     def give_back(self, key: _SlotKey, slot: _Slot) -> None:
         """Take a slot back whose batch is done."""
-        self._free.setdefault(key, []).append(slot)
+        self._free.give_back(key, slot)
 
     def _new_slot(self, key: _SlotKey) -> _Slot:
         count, height, width, pixel = key
