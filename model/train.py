@@ -44,22 +44,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = with_overrides(
-        Recipe(crops=CropSettings(sizes=tuple(options.crop))),
-        name=options.name,
-        width=options.width,
-        steps=options.steps,
-        batch=options.batch,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-        threads=options.threads,
-    )
+    checkpoint = options.output / "checkpoint.pt"
     try:
+        if checkpoint.exists() and not options.resume:
+            raise ValueError(
+                f"{options.output} holds a training: go on with --resume, or give another folder"
+            )
+        recipe = with_overrides(
+            Recipe(crops=CropSettings(sizes=tuple(options.crop))),
+            name=options.name,
+            width=options.width,
+            steps=options.steps,
+            batch=options.batch,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+            threads=options.threads,
+        )
         training = Training(load_pack(options.pack), recipe, options.device)
         if options.finetune is not None:
             training.finetune_from(options.finetune)
         if options.resume:
-            training.resume(options.output / "checkpoint.pt")
+            training.resume(checkpoint)
         run(training, options.output)
     except KeyboardInterrupt:
         print("stopped; the checkpoint is saved: go on with --resume", file=sys.stderr)

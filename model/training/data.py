@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,21 +47,18 @@ def load_pack(path: Path) -> Pack:
     """
     try:
         with np.load(path) as data:
-            shapes, kinds = data["shapes"], [str(kind) for kind in data["kinds"]]
-            pixels, labels = data["pixels"], data["labels"]
-            mean, std = float(data["mean"]), float(data["std"])
-            hard = data["hard"].astype(np.int64).reshape(-1, 3)
-    except (OSError, KeyError, ValueError) as error:
+            shapes, pixels, labels = data["shapes"], data["pixels"], data["labels"]
+            ends = np.cumsum(shapes.prod(axis=1))[:-1]
+            return Pack(
+                images=[p.reshape(s) for p, s in zip(np.split(pixels, ends), shapes, strict=True)],
+                labels=[p.reshape(s) for p, s in zip(np.split(labels, ends), shapes, strict=True)],
+                kinds=[str(kind) for kind in data["kinds"]],
+                mean=float(data["mean"]),
+                std=float(data["std"]),
+                hard=data["hard"].astype(np.int64).reshape(-1, 3),
+            )
+    except (OSError, EOFError, LookupError, TypeError, ValueError, BadZipFile) as error:
         raise ValueError(f"{path} is not a readable pack of training pictures: {error}") from error
-    ends = np.cumsum(shapes.prod(axis=1))[:-1]
-    return Pack(
-        images=[p.reshape(s) for p, s in zip(np.split(pixels, ends), shapes, strict=True)],
-        labels=[p.reshape(s) for p, s in zip(np.split(labels, ends), shapes, strict=True)],
-        kinds=kinds,
-        mean=mean,
-        std=std,
-        hard=hard,
-    )
 
 
 def save_pack(path: Path, pack: Pack) -> None:
@@ -79,11 +77,15 @@ def save_pack(path: Path, pack: Pack) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CropSettings:
-    """How crops are drawn and changed."""
+    """How crops are drawn and changed.
+
+    Raises:
+        ValueError: the sizes are not what a network can be trained on.
+    """
 
     sizes: tuple[int, ...] = (64, 96, 128)
-    """Sides of crops, px, one of which each batch draws: gated inference looks through small
-    windows, a scan at all of the picture."""
+    """Sides of crops, px, smallest first, one of which each batch draws: gated inference looks
+    through small windows, a scan at all of the picture."""
     share: tuple[tuple[str, float], ...] = (
         ("clip", 0.3),
         (FLOCK, 0.1),
@@ -98,6 +100,17 @@ class CropSettings:
     """Share of the other crops that lie around a target, where the picture has one."""
     pasted: float = 0.35
     """Share of crops that get one to three synthetic point targets."""
+
+    def __post_init__(self) -> None:
+        sizes = self.sizes
+        if (
+            not sizes
+            or any(size < 16 or size % 8 for size in sizes)
+            or list(sizes) != sorted(sizes)
+        ):
+            raise ValueError(
+                f"sides of crops are {sizes}, expected multiples of 8, 16 or more, smallest first"
+            )
 
 
 class CropSampler:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.checkpoint import load_network
+from model.train import main
 from model.training.boxes import mask_from_box
 from model.training.data import (
     IGNORE,
@@ -83,10 +84,42 @@ def test_a_pack_comes_back_as_it_was_saved(pack: Pack, tmp_path: Path) -> None:
     assert (again.kinds, again.mean, again.std) == (pack.kinds, pack.mean, pack.std)
 
 
-def test_something_else_is_no_pack(tmp_path: Path) -> None:
-    (tmp_path / "pack.npz").write_text("nothing")
+@pytest.mark.parametrize("damage", ["text", "empty", "cut off", "another array", "too short"])
+def test_something_else_is_no_pack(pack: Pack, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "pack.npz"
+    save_pack(path, pack)
+    if damage == "another array":
+        np.save(path.with_suffix(".npy"), np.arange(3))
+        path = path.with_suffix(".npy")
+    elif damage == "too short":
+        with np.load(path) as data:
+            np.savez(path, **{**data, "pixels": data["pixels"][:-1]})
+    else:
+        whole = path.read_bytes()
+        path.write_bytes({"text": b"nothing", "empty": b""}.get(damage, whole[: len(whole) // 2]))
     with pytest.raises(ValueError, match="not a readable pack"):
-        load_pack(tmp_path / "pack.npz")
+        load_pack(path)
+
+
+@pytest.mark.parametrize("sizes", [(), (8,), (64, 20), (96, 64)])
+def test_sides_that_no_network_can_be_trained_on_are_refused(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected multiples of 8"):
+        CropSettings(sizes=sizes)
+
+
+def test_the_command_overwrites_no_other_training(
+    pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_pack(tmp_path / "pack.npz", pack)
+    arguments = ["--pack", str(tmp_path / "pack.npz"), "--output", str(tmp_path / "out")]
+    arguments += ["--width", "4", "--batch", "1", "--crop", "32", "--name", "tiny"]
+    assert main([*arguments, "--steps", "1"]) == 0
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert set(written) == {"checkpoint.pt", "tiny.safetensors"}
+    assert main([*arguments, "--steps", "1", "--crop", "8"]) == 1
+    assert main([*arguments, "--steps", "1"]) == 1
+    assert "holds a training: go on with --resume" in capsys.readouterr().err
+    assert written == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
 
 def test_batches_are_of_every_size_and_of_about_as_many_pixels(pack: Pack) -> None:
