@@ -14,7 +14,6 @@ if __name__ == "__main__":  # until the run begins, Ctrl-C just ends it: no trac
 
 import argparse
 import importlib.metadata
-import json
 import logging
 import os
 import sys
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from configs.load import SettingsError, load_settings, preset_names
+from configs.load import SettingsError, load_settings, override, preset_names
 from configs.reference import render_reference
 from configs.schema import StreamSettings
 from streamer.dashboard import Dashboard, LiveDashboard, LogDashboard, status_line
@@ -115,13 +114,8 @@ def settings_of(options: argparse.Namespace) -> StreamSettings:
         "run.max_frames": options.max_frames,
         "run.max_seconds": options.max_seconds,
     }
-    given = [f"{key}={_yaml(value)}" for key, value in by_option.items() if value is not None]
+    given = [override(key, value) for key, value in by_option.items() if value is not None]
     return load_settings(options.config, [*options.set, *given])
-
-
-def _yaml(value: object) -> str:
-    # JSON is YAML, but for the pairs of escapes that JSON writes an emoji with.
-    return json.dumps(value, ensure_ascii=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.runs import Clip, is_there, read_summary, run_clips, what_counts, writing_to
-from configs.load import SettingsError, load_settings
+from configs.load import SettingsError, load_settings, override
 from configs.schema import DetectorSettings
 from streamer.redact import redact
 from streamer.types import StreamError
@@ -167,7 +167,7 @@ def _overrides(options: argparse.Namespace) -> list[str]:
     threads = min(256, max(1, (cores or 1) // options.jobs))
     ours = ['logs.dashboard="off"', f"detector.threads={threads}"]
     by_option = {"detector.weights": options.weights, "run.max_frames": options.max_frames}
-    given = [f"{key}={json.dumps(value)}" for key, value in by_option.items() if value is not None]
+    given = [override(key, value) for key, value in by_option.items() if value is not None]
     return [*ours, *options.set, *given]
 
 

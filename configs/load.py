@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,13 +54,22 @@ def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> S
         SettingsError: a file cannot be read, a key is unknown or a value is not allowed.
     """
     values = {} if config is None else _read(config)
-    for override in overrides:
-        _apply(values, override)
+    for each in overrides:
+        _apply(values, each)
     try:
         return StreamSettings.model_validate(values)
     except ValidationError as error:
         lines = dict.fromkeys(_explain(problem) for problem in error.errors())
         raise SettingsError("\n".join(lines)) from None
+
+
+def override(key: str, value: str | float | bool) -> str:
+    """``key=value`` as :func:`load_settings` takes it, for any value."""
+    if not isinstance(value, str):
+        return f"{key}={json.dumps(value)}"
+    # In quotes, or a weight named 1e3 would be a number; on one line, for it is an argument.
+    text: str = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf)
+    return f"{key}={text.strip()}"
 
 
 def setting_keys(model: type[BaseModel] = StreamSettings, prefix: str = "") -> Iterator[str]:
@@ -108,18 +119,18 @@ def _parse(text: bytes | str) -> Any:
         raise _YamlError(" ".join(str(error).split())) from None
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def _apply(values: dict[str, Any], given: str) -> None:
+    key, equals, text = given.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
         # Not "KEY=VALUE": what looks like a secret parameter is hidden before it is shown.
         raise SettingsError(
-            f"--set {override}: expected a key and its value, such as --set detector.threshold=0.6"
+            f"--set {given}: expected a key and its value, such as --set detector.threshold=0.6"
         )
     try:
         value = _parse(text)
     except _YamlError as error:
-        raise SettingsError(f"--set {override}: the value is not YAML: {error}") from None
+        raise SettingsError(f"--set {given}: the value is not YAML: {error}") from None
     for part in parts[:-1]:
         inner = values.get(part)
         if not isinstance(inner, dict):

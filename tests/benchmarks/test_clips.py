@@ -43,6 +43,9 @@ class StandIn:
         self.returncode = int("fails" in what)
         if self.returncode:
             stderr.write(f"INFO a log line\nrun_stream: {what['fails']}\nINFO another\n".encode())
+            if "summary" in what:
+                folder.mkdir()
+                (folder / "summary.json").write_text(json.dumps(what["summary"]))
             return
         frames = min(what["frames"], settings.run.max_frames or what["frames"])
         folder.mkdir()
@@ -194,6 +197,13 @@ def test_one_clip_fails_and_the_others_go_on(
     assert "* failed: IR_BIRD_001: run_stream: the file is cut off" in said.out
     assert "[1/2] IR_BIRD_001: failed: run_stream: the file is cut off;" in said.err
     assert not (folder.parent / "out/IR_BIRD_001").exists()
+
+
+def test_a_clip_that_fails_midway_is_told_in_the_words_of_its_summary(folder: Path) -> None:
+    summary = {"exit_reason": "failed", "error": "clip.mp4 ends early: 30 of 60 frames"}
+    plan(folder, "IR_BIRD_001", fails="a line of the log", summary=summary)
+    report = measure(folder, code=1)
+    assert report["failed"] == {"IR_BIRD_001": "clip.mp4 ends early: 30 of 60 frames"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.load import SettingsError, load_settings, preset_names, setting_keys
+from configs.load import SettingsError, load_settings, override, preset_names, setting_keys
 from configs.schema import StreamSettings
 
 
@@ -19,6 +19,18 @@ def refused(config: Path | str | None, *overrides: str) -> str:
 
 def test_nothing_given_means_the_defaults() -> None:
     assert load_settings(None) == StreamSettings()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_name_survives_as_an_override(name: str) -> None:
+    given_so = override("detector.weights", name)
+    assert "\n" not in given_so
+    assert load_settings(None, [given_so]).detector.weights == name
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (5, "5"), (0.25, "0.25")])
+def test_numbers_and_switches_are_overrides_without_quotes(value: float, text: str) -> None:
+    assert override("a.b", value) == f"a.b={text}"
 
 
 @pytest.mark.parametrize("name", preset_names())
