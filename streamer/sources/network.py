@@ -44,6 +44,11 @@ class NetworkSource(LiveSource):
             )
         except av.error.HTTPUnauthorizedError as error:
             raise PermanentError(f"{self.address} refuses this user and password") from error
+        except av.error.ProtocolNotFoundError as error:
+            raise PermanentError(
+                f"{self.address} cannot be opened: the FFmpeg inside PyAV was built without "
+                f"{self._scheme}; use rtsp, or PyAV built against an FFmpeg that has it"
+            ) from error
         # PyAV's own exceptions are of several families: this is all of them.
         except (av.FFmpegError, ValueError) as error:
             # An interrupted handshake comes as any error, "invalid data" for one.

@@ -202,6 +202,19 @@ def test_a_refused_connection_is_one_line_without_the_password(scheme: str) -> N
     assert "refused" in str(failure.value)
 
 
+def test_a_protocol_that_this_ffmpeg_lacks_is_said_once_and_for_all() -> None:
+    """PyAV's wheels have no SRT; where another build has, there is only nobody listening."""
+    stream = source("srt://user:s3cr3t@127.0.0.1:1", open_timeout_seconds=3)
+    with pytest.raises(StreamError) as failure:
+        stream.open()
+    stream.close()
+    assert "s3cr3t" not in str(failure.value)
+    if isinstance(failure.value, PermanentError):
+        assert "was built without srt" in str(failure.value)
+    else:
+        assert "Protocol not found" not in str(failure.value)
+
+
 def test_a_read_before_open_is_refused() -> None:
     with pytest.raises(StreamError, match="before it was opened"):
         source("rtsp://host/live").read()
