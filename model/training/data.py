@@ -95,7 +95,7 @@ class CropSettings:
     )
     """How much of a batch each collection gives; a collection the pack lacks is left out."""
     hard: float = 0.3
-    """Share of crops that lie around mined false alarms, where the pack has some."""
+    """Share of a collection's crops that lie around mined false alarms, where it has some."""
     centred: float = 0.75
     """Share of the other crops that lie around a target, where the picture has one."""
     pasted: float = 0.35
@@ -130,6 +130,15 @@ class CropSampler:
         self._kinds = [kind for kind, _ in present]
         shares = np.array([share for _, share in present])
         self._shares = shares / shares.sum()
+        self._places: dict[int, NDArray[np.int64]] = {
+            int(which): pack.hard[pack.hard[:, 0] == which, 1:]
+            for which in np.unique(pack.hard[:, 0])
+        }
+        # Picture by picture, or the few that are all texture would be most of what is seen.
+        self._hard = {
+            kind: [which for which in self._places if pack.kinds[which] == kind]
+            for kind in self._kinds
+        }
         self._targets = [np.argwhere(label == TARGET) for label in pack.labels]
 
     def batch(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -182,11 +191,12 @@ class CropSampler:
 
     def _where(self) -> tuple[int, NDArray[np.int64] | None]:
         """Which picture, and what row and column of it the crop must show; None: any."""
-        rng, hard = self.rng, self._pack.hard
-        if len(hard) and rng.random() < self._settings.hard:
-            which, *place = hard[int(rng.integers(len(hard)))]
-            return int(which), np.array(place)
+        rng = self.rng
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._shares))]
+        if self._hard[kind] and rng.random() < self._settings.hard:
+            which = int(rng.choice(self._hard[kind]))
+            places = self._places[which]
+            return which, places[int(rng.integers(len(places)))]
         which = int(rng.choice(self._members[kind]))
         targets = self._targets[which]
         if len(targets) and (kind == FLOCK or rng.random() < self._settings.centred):

@@ -55,6 +55,17 @@ def test_crops_are_drawn_around_the_mined_places_by_their_share() -> None:
     assert shown(0.0) < 0.2
 
 
+def test_a_picture_with_many_mined_places_is_shown_no_more_often_than_one_with_one() -> None:
+    images = [np.full((32, 32), 40, np.uint8), np.full((32, 32), 200, np.uint8)]
+    pack = Pack(images, [np.zeros_like(i) for i in images], ["clip"] * 2, mean=0.0, std=1.0)
+    many = [[0, row, column] for row in range(32) for column in range(32)]
+    pack = replace(pack, hard=np.array([*many, [1, 16, 16]]))
+    settings = CropSettings(sizes=(16,), share=(("clip", 1.0),), hard=1.0, pasted=0.0)
+    pictures, _ = CropSampler(pack, settings, np.random.default_rng(0)).batch(300)
+    bright = float(np.mean([picture.mean() > 120 for picture in pictures]))
+    assert 0.4 < bright < 0.6
+
+
 def test_a_flock_is_only_seen_around_its_labelled_bird() -> None:
     image, label = blank(), np.zeros((80, 100), np.uint8)
     label[40, 50] = TARGET
