@@ -21,10 +21,11 @@ from model.checkpoint import (
 )
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
-from model.gating import Gate, Window, scan_windows
+from model.gating import Gate
 from model.mpcnet import attention_grid_of
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator
+from model.windows import Mosaic, Window, scan_windows
 from streamer.types import Detections, FocusHints, Frame, Image, StreamError
 
 _log = logging.getLogger(__name__)
@@ -164,6 +165,7 @@ class _Ticket:
     def result(self) -> list[Detections]:
         seconds: dict[str, float] = defaultdict(float)
         maps: dict[int, NDArray[np.float32]] = {}
+        mosaics: dict[int, Mosaic] = {}
         for pieces, ticket in self._parts:
             probability = ticket.result()
             for stage, duration in ticket.stage_seconds.items():
@@ -179,11 +181,12 @@ class _Ticket:
                 if piece.window is None:
                     maps[piece.position] = seen
                 else:
-                    if piece.position not in maps:
-                        maps[piece.position] = np.zeros(frame.image.shape, dtype=np.float32)
-                    piece.window.paste(seen, maps[piece.position])
+                    if piece.position not in mosaics:
+                        mosaics[piece.position] = Mosaic(frame.height, frame.width)
+                    mosaics[piece.position].add(piece.window, seen)
             seconds["postprocess"] += time.perf_counter() - started
         started = time.perf_counter()
+        maps |= {position: mosaic.probability() for position, mosaic in mosaics.items()}
         found = [
             detections_from_mask(maps[position], frame, self._settings, self._threshold)
             if position in maps

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from model.checkpoint import load_network, resolve_weights
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
-from model.gating import scan_windows
 from model.mpcnet import attention_grid_of
 from model.training.data import BACKGROUND, FLOCK, Pack, load_pack, save_pack
+from model.windows import Mosaic, scan_windows
 
 _NEAR_PX = 4
 """A false alarm this near to a target or an ignored place is its blur."""
@@ -82,10 +82,10 @@ def _seen(engine: Engine, image: NDArray[np.uint8], scan_px: int) -> NDArray[np.
     seen = engine.submit(EngineBatch(parts, gain, offset, grid)).result()
     if windows is None:
         return np.asarray(seen[0], np.float32)
-    whole = np.zeros(image.shape, np.float32)
+    whole = Mosaic(height, width)
     for window, part in zip(windows, seen, strict=True):
-        window.paste(part, whole)
-    return whole
+        whole.add(window, part)
+    return whole.probability()
 
 
 def main(arguments: list[str] | None = None) -> int:

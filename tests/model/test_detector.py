@@ -12,10 +12,10 @@ from model.checkpoint import LoadedNetwork, NetworkInfo, WeightsError, load_netw
 from model.detector import build_detector
 from model.engines.base import EngineBatch
 from model.engines.torch_cpu import TorchCpuEngine
-from model.gating import Window
 from model.mpcnet import MPCNet
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator, normalise
+from model.windows import Mosaic, Window
 from streamer.types import FocusHints, Frame, StreamError
 
 INFO = NetworkInfo(
@@ -129,13 +129,13 @@ def test_a_picture_much_larger_than_those_trained_on_is_seen_in_windows_of_that_
     )
     image = picture(7, (64, 160))
     found = build_detector(settings).submit([frame(image)]).result()[0]
-    seen = np.zeros(image.shape, np.float32)
+    mosaic = Mosaic(64, 160)
     network, one = network_of(path), np.ones(1, np.float32)
     engine = TorchCpuEngine(network, precision="auto", threads=None)
     for window in (Window(0, 0, 64), Window(48, 0, 64), Window(96, 0, 64)):
         cut = EngineBatch([window.cut(image)], one, 0 * one)
-        window.paste(engine.submit(cut).result()[0], seen)
-    expected = detections_from_mask(seen, frame(image), settings, 0.3)
+        mosaic.add(window, engine.submit(cut).result()[0])
+    expected = detections_from_mask(mosaic.probability(), frame(image), settings, 0.3)
     assert len(expected) > 0
     assert found.xy == pytest.approx(expected.xy, abs=1e-3)
     assert found.score == pytest.approx(expected.score, abs=1e-4)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
-from model.gating import RIM_PX, Gate, Window, bright_spots, cover, scan_windows
+from model.gating import Gate, bright_spots
+from model.windows import Window
 from streamer.scene import Scene
 from streamer.types import FocusHints
 
@@ -19,50 +20,6 @@ def hints(*places: tuple[float, float]) -> FocusHints:
 
 def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(90, 3, (HEIGHT, WIDTH)).astype(np.uint8)
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(-20, WIDTH + 20), st.floats(-20, HEIGHT + 20), st.floats(0, 20)),
-        max_size=12,
-    )
-)
-def test_every_place_is_in_the_trusted_part_of_some_window(
-    places: list[tuple[float, float, float]],
-) -> None:
-    given_places = np.array(places).reshape(-1, 3)
-    windows = cover(given_places[:, :2], given_places[:, 2], HEIGHT, WIDTH, SIDE)
-    assert len(windows) <= len(places)
-    for window in windows:
-        assert 0 <= window.left <= WIDTH - SIDE
-        assert 0 <= window.top <= HEIGHT - SIDE
-    for x, y, _ in places:
-        x, y = min(max(x, 0), WIDTH - 1), min(max(y, 0), HEIGHT - 1)
-        assert any(
-            left - 0.5 <= x <= right - 0.5 and top - 0.5 <= y <= bottom - 0.5
-            for left, top, right, bottom in (w.trusted(HEIGHT, WIDTH) for w in windows)
-        )
-
-
-def test_neighbours_share_a_window_and_strangers_do_not() -> None:
-    zero = np.zeros(2)
-    assert len(cover(np.array([[100.0, 100.0], [120.0, 90.0]]), zero, HEIGHT, WIDTH, SIDE)) == 1
-    assert len(cover(np.array([[100.0, 100.0], [160.0, 90.0]]), zero, HEIGHT, WIDTH, SIDE)) == 2
-
-
-def test_the_rim_of_a_window_is_not_used_but_at_the_pictures_edge() -> None:
-    whole = np.zeros((HEIGHT, WIDTH), np.float32)
-    Window(left=0, top=50, side=SIDE).paste(np.ones((SIDE, SIDE), np.float32), whole)
-    rows, columns = np.nonzero(whole)
-    assert (columns.min(), columns.max()) == (0, SIDE - RIM_PX - 1)
-    assert (rows.min(), rows.max()) == (50 + RIM_PX, 50 + SIDE - RIM_PX - 1)
-
-
-def test_overlapping_windows_keep_the_larger_value() -> None:
-    whole = np.zeros((HEIGHT, WIDTH), np.float32)
-    for left, value in ((40, 0.9), (60, 0.2)):
-        Window(left, 50, SIDE).paste(np.full((SIDE, SIDE), value, np.float32), whole)
-    assert whole[80, 80] == np.float32(0.9)
 
 
 def test_every_kth_frame_is_scanned_and_the_others_show_tracks_and_bright_spots() -> None:
@@ -151,20 +108,3 @@ def test_spots_lie_in_the_picture_and_are_at_most_so_many(
     spots = bright_spots(image, gain, 1.0, most)
     assert spots.shape[1] == 2 and len(spots) <= most
     assert ((spots >= 0) & (spots < (90, 70))).all()
-
-
-@given(st.integers(60, 700), st.integers(60, 700), st.sampled_from([48, 64, 128]))
-def test_a_scan_shows_every_pixel_in_the_trusted_part_of_a_window(
-    height: int, width: int, side: int
-) -> None:
-    windows = scan_windows(height, width, side)
-    if windows is None:
-        assert min(height, width) < side or max(height, width) <= 1.5 * side
-        return
-    seen = np.zeros((height, width), dtype=np.bool_)
-    for window in windows:
-        assert window.cut(seen).shape == (side, side)
-        left, top, right, bottom = window.trusted(height, width)
-        seen[top:bottom, left:right] = True
-    assert seen.all()
-    assert len(windows) * (side - 16) ** 2 < 4 * height * width

@@ -1,0 +1,135 @@
+"""Square windows of a picture: where they lie, and how what they show is put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.types import FloatArray, Image
+
+RIM_PX = 8
+"""At a window's edge the network lacks its surround: what it says there is not used, unless the
+edge is the picture's own."""
+_AT_ONCE = 1.5
+"""A picture up to so many times as large as the network was trained on is seen at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square cut out of a picture. Pixel indices; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    side: int
+
+    def cut(self, image: Image) -> Image:
+        """What the window shows, (side, side)."""
+        return image[self.top : self.top + self.side, self.left : self.left + self.side]
+
+    def trusted(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, within the picture, of where its result is used."""
+        right, bottom = self.left + self.side, self.top + self.side
+        return (
+            self.left + (RIM_PX if self.left > 0 else 0),
+            self.top + (RIM_PX if self.top > 0 else 0),
+            right - (RIM_PX if right < width else 0),
+            bottom - (RIM_PX if bottom < height else 0),
+        )
+
+    def shows(self, x: float, y: float, height: int, width: int) -> bool:
+        """Whether its result is used at a place of the picture, px."""
+        left, top, right, bottom = self.trusted(height, width)
+        return left <= x < right and top <= y < bottom
+
+
+class Mosaic:
+    """What the network said of the windows of a picture, put together.
+
+    Where windows overlap, each pixel gets their mean: what stands in one and not in the other for
+    no better reason than the window's edge is rather clutter than a target.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self._sum = np.zeros((height, width), np.float32)
+        self._count = np.zeros((height, width), np.uint8)
+
+    def add(self, window: Window, seen: NDArray[np.float32]) -> None:
+        """Put in what was seen, (side, side) 0..1, but for the rim."""
+        height, width = self._sum.shape
+        left, top, right, bottom = window.trusted(height, width)
+        rows, columns = slice(top, bottom), slice(left, right)
+        self._sum[rows, columns] += seen[
+            top - window.top : bottom - window.top, left - window.left : right - window.left
+        ]
+        self._count[rows, columns] += 1
+
+    def probability(self) -> NDArray[np.float32]:
+        """(H, W) 0..1; 0 where no window looked."""
+        return np.divide(self._sum, np.maximum(self._count, 1), dtype=np.float32)
+
+
+def scan_windows(height: int, width: int, side: int) -> list[Window] | None:
+    """The windows that together show all of a picture; None: it is best seen at once.
+
+    A network sees well what is about as large as what it was trained on: its attention weighs
+    every place of a picture against every other, and many times as many places drown the few.
+
+    Args:
+        height: the picture's rows.
+        width: its columns.
+        side: of a window, px: that of the pictures the network was trained on.
+    """
+    if min(height, width) < side or max(height, width) <= _AT_ONCE * side:
+        return None
+    tops, lefts = _spread(height, side), _spread(width, side)
+    return [Window(left, top, side) for top in tops for left in lefts]
+
+
+def _spread(length: int, side: int) -> list[int]:
+    """Where windows begin that cover a length: evenly, so that each place is in one's inside."""
+    count = 1 + math.ceil((length - side) / (side - 2 * RIM_PX))
+    return [int(start) for start in np.linspace(0, length - side, count).round()]
+
+
+def cover(
+    xy: FloatArray, radius_px: FloatArray, height: int, width: int, side: int
+) -> list[Window]:
+    """Few windows that show every place: neighbours share one where they fit.
+
+    Args:
+        xy: (K, 2) places, px, the most important first.
+        radius_px: (K,) how much around each must be seen; what a window cannot show is cut off.
+        height: the picture's rows.
+        width: its columns; both at least ``side``.
+        side: of a window, px.
+    """
+    inner = side - 2 * RIM_PX
+    reach = np.minimum(radius_px, inner / 2)[:, None]
+    limit = (width - 1, height - 1)
+    places = np.clip(xy, 0, limit)
+    boxes = np.concatenate([places - reach, places + reach], axis=1)
+    left_over = list(range(len(places)))
+    windows = []
+    while left_over:
+        first = left_over.pop(0)
+        box = boxes[first]
+        near = sorted(left_over, key=lambda k: float(np.abs(places[k] - places[first]).max()))
+        for k in near:
+            grown = np.concatenate(
+                [np.minimum(box[:2], boxes[k, :2]), np.maximum(box[2:], boxes[k, 2:])]
+            )
+            if (grown[2:] - grown[:2] <= inner).all():
+                box = grown
+                left_over.remove(k)
+        left, top = (np.rint((box[:2] + box[2:] - (side - 1)) / 2)).astype(int)
+        windows.append(
+            Window(
+                left=int(np.clip(left, 0, width - side)),
+                top=int(np.clip(top, 0, height - side)),
+                side=side,
+            )
+        )
+    return windows
