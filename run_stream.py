@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
 DEMONSTRATION = "synthetic:"
-_TICK_SECONDS, _WINDOW_SECONDS = 0.1, 0.01
-"""How often the dashboard looks, and how often a window is shown what is new."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -200,14 +198,13 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         title = f"{ran['weights']} on {ran['device']} ({ran['engine']}), results in {root}"
         dashboard = LiveDashboard(console, title)
 
-    def on_tick(snapshot: RunSnapshot) -> bool:
+    def on_tick(snapshot: RunSnapshot) -> None:
         signals.tell()
         dashboard.show(snapshot)
-        return window is None or window.pump()
 
     try:
         with dashboard:
-            pipeline.run(on_tick, tick_seconds=_TICK_SECONDS if window is None else _WINDOW_SECONDS)
+            pipeline.run(on_tick, pump=None if window is None else window.pump)
             dashboard.show(pipeline.snapshot())
     finally:
         with ExitStack() as ending:  # whatever fails here, the rest is done all the same

@@ -165,7 +165,7 @@ def _overrides(options: argparse.Namespace) -> list[str]:
     """The settings of every run, as ``--set`` takes them; later ones win."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = min(256, max(1, (cores or 1) // options.jobs))
-    ours = ['logs.dashboard="off"', f"detector.threads={threads}"]
+    ours = [override("logs.dashboard", "off"), override("detector.threads", threads)]
     by_option = {"detector.weights": options.weights, "run.max_frames": options.max_frames}
     given = [override(key, value) for key, value in by_option.items() if value is not None]
     return [*ours, *options.set, *given]

@@ -69,7 +69,10 @@ class ReconnectSettings(Settings):
     """What a live source does when it cannot be reached or breaks off."""
 
     max_attempts: int | None = Field(
-        None, ge=0, description="tries in a row before giving up; 0: none, null: for ever"
+        None,
+        ge=0,
+        description="tries in a row before giving up; 0: none, null: for ever;"
+        " what cannot heal, such as a wrong password, is not tried again unless it once worked",
     )
     initial_seconds: float = Field(1.0, gt=0, description="wait before the first try; doubles")
     max_seconds: float = Field(30.0, gt=0, description="the longest wait between tries")

@@ -54,7 +54,7 @@ class Mosaic:
 
     def __init__(self, height: int, width: int) -> None:
         self._sum = np.zeros((height, width), np.float32)
-        self._count = np.zeros((height, width), np.uint8)
+        self._count = np.zeros((height, width), np.uint16)
 
     def add(self, window: Window, seen: NDArray[np.float32]) -> None:
         """Put in what was seen, (side, side) 0..1, but for the rim."""

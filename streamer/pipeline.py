@@ -102,7 +102,12 @@ class Pipeline:
         self._started_seconds = self._ended_seconds = time.monotonic()
         self._started_utc = self._ended_utc = time.time()
 
-    def run(self, on_tick: OnTick | None = None, tick_seconds: float = 0.1) -> RunReport:
+    def run(
+        self,
+        on_tick: OnTick | None = None,
+        tick_seconds: float = 0.1,
+        pump: Callable[[], bool] | None = None,
+    ) -> RunReport:
         """Run until every source has ended or the run is stopped, then close everything.
 
         A source or a sink that fails with a ``StreamError`` ends its own stream only, and the
@@ -113,20 +118,22 @@ class Pipeline:
             on_tick: called in this thread every ``tick_seconds``, until the last thread has ended;
                 False stops the run.
             tick_seconds: also how soon :meth:`stop` is heeded.
+            pump: called in this thread over and over between ticks, and to wait some 10 ms; False
+                stops the run.
 
         Raises:
-            BaseException: the first that any thread or ``on_tick`` raised, after an orderly stop;
-                later ones are noted on it. :attr:`report` is complete then, too.
+            BaseException: the first that any thread, ``on_tick`` or ``pump`` raised, after an
+                orderly stop; later ones are noted on it. :attr:`report` is complete then, too.
         """
         if self._threads:
             raise RuntimeError("a pipeline runs once: make a new one")
         self._started_seconds, self._started_utc = time.monotonic(), time.time()
         try:
             self._start_threads()
-            self._supervise(on_tick, tick_seconds)
+            self._supervise(on_tick, tick_seconds, pump)
         except BaseException as error:
             self._crash(error)
-            self._supervise(None, tick_seconds)
+            self._supervise(None, tick_seconds, None)
         self._ended_seconds, self._ended_utc = time.monotonic(), time.time()
         self._ended = True
         if self._errors:
@@ -213,11 +220,18 @@ class Pipeline:
             except Exception as error:  # the other lanes must stop all the same
                 self._crash(error)
 
-    def _supervise(self, on_tick: OnTick | None, tick_seconds: float) -> None:
+    def _supervise(
+        self, on_tick: OnTick | None, tick_seconds: float, pump: Callable[[], bool] | None
+    ) -> None:
         """Return when all threads have ended or were given up."""
         watchdog = _Watchdog(self._lanes)
         while alive := [thread for thread in self._threads if thread.is_alive()]:
-            alive[0].join(tick_seconds)
+            due = time.monotonic() + tick_seconds
+            while pump is not None and alive[0].is_alive() and time.monotonic() < due:
+                if not pump():
+                    self.stop("closed")
+                    break
+            alive[0].join(max(0.0, due - time.monotonic()))
             self._heed_limits()
             if on_tick is not None and on_tick(self.snapshot()) is False:
                 self.stop("closed")

@@ -32,6 +32,7 @@ class Source(Protocol):
         """Get ready to read; after an error or a close it may be called again.
 
         Raises:
+            PermanentError: it cannot be opened, and trying again will not help.
             StreamError: it cannot be opened; the message says why in one line.
         """
 

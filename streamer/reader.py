@@ -108,7 +108,8 @@ class Reader:
         """Read until the source ends, breaks for good, or :meth:`stop` is called.
 
         Raises:
-            StreamError: a file broke, or a live source did and all attempts failed or had to.
+            StreamError: a file broke, or a live source did and all attempts failed, or more could
+                not help.
         """
         try:
             self._read_with_retries()

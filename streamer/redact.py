@@ -15,7 +15,7 @@ _LOOSE_USER_INFO = re.compile(r"(:?//)[^\s/@:\[\]]*:(?!\d{0,5}(?:\W|\Z))(?:[^@\n
 # "user:password@" without "://" before it: an address without its scheme, or with a mistyped one.
 _BARE_USER_INFO = re.compile(r"[^\s/:@'\"(=,]*:(?!//)\S*@")
 _PARAMETER = re.compile(
-    r"((?:pas|pwd|psw|token|secret|auth|credential|signature|session|jwt)\w*|sig|key|pw)"
+    r"((?:pas|pwd|psw|token|secret|auth|credential|sig(?!ma)|session|jwt)\w*|key|pw)"
     r"(=|%3D)[^\s&]*",
     re.IGNORECASE,
 )

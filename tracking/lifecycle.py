@@ -20,7 +20,8 @@ from tracking.motion import POSITION
 
 # Sums of frame times round: a track must not live a frame longer at 60 fps than at 10 for it.
 TIME_TOLERANCE_SECONDS = 1e-6
-# What stands still is rarely this far, in its jitter's standard deviations, from where it began.
+# What stands still is rarely this far, in its jitter's standard deviations, from where it began:
+# where the jitter is new in every frame. What sways slowly does move.
 STILL_SIGMAS = 5.0
 # So many of the last N frames must show it away from there.
 AWAY_HITS = 2
@@ -45,7 +46,7 @@ class TrackTable:
     score: FloatArray
     """(M,) running confidence, 0..1."""
     confirmed: BoolArray
-    """(M,) True once M of N was met."""
+    """(M,) True once confirmed, for good."""
     hits: BoolArray
     """(M, N) the last N frames, newest first: True where a strong detection updated the track."""
     away: BoolArray
@@ -58,7 +59,8 @@ class TrackTable:
     origin: FloatArray
     """(M, 2) where the first ones were on average, px."""
     jitter_variance: FloatArray
-    """(M,) variance of the detections' positions about the path, px^2."""
+    """(M,) variance of the detections' positions from frame to frame, and a quarter of the squared
+    step that the target itself makes, px^2."""
     first_seen: FloatArray
     """(M,) the tracker's clock at the first detection, s."""
     last_seen: FloatArray
@@ -108,7 +110,8 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
     """Learn from new detections where tracks began and how much their positions jitter.
 
     The jitter is taken from the differences of successive positions (von Neumann's mean square
-    successive difference, Ann. Math. Statist. 12, 1941), which a slow drift hardly adds to.
+    successive difference, Ann. Math. Statist. 12, 1941), which a slow drift hardly
+    adds to. It tells nothing of jitter that stays for several frames.
 
     Args:
         table: the tracks, changed in place.
@@ -127,7 +130,7 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
 
 
 def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
-    """(M,) True for tracks that are or have just become confirmed: M of N, and away for long."""
+    """(M,) True for tracks that are or have just become confirmed: M of N, and away."""
     enough = table.hits.sum(axis=1) >= settings.confirm_hits
     if settings.confirm_displacement_px > 0:
         enough &= table.away.sum(axis=1) >= min(AWAY_HITS, settings.confirm_hits)

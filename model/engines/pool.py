@@ -16,6 +16,9 @@ class BufferPool(Generic[Key, Buffer]):
 
     Args:
         keys: of how many keys buffers are kept; those of the one unused for longest go first.
+
+    Raises:
+        ValueError: ``keys`` is under 1.
     """
 
     def __init__(self, keys: int) -> None:
@@ -23,10 +26,6 @@ class BufferPool(Generic[Key, Buffer]):
             raise ValueError(f"keys is {keys}, expected 1 or more")
         self._keys = keys
         self._free: OrderedDict[Key, list[Buffer]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """How many buffers are free."""
-        return sum(map(len, self._free.values()))
 
     def take(self, key: Key) -> Buffer | None:
         """A free buffer of this key, or None: make one, and give it back afterwards."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 import numpy as np
@@ -39,6 +40,13 @@ class Pack:
     ``python -m model.training.mine``."""
 
 
+# What numpy and zipfile raise over damaged files.
+_UNREADABLE = (
+    *(OSError, EOFError, LookupError, TypeError, ValueError),
+    *(BadZipFile, NotImplementedError, TokenError),
+)
+
+
 def load_pack(path: Path) -> Pack:
     """Read a pack.
 
@@ -48,16 +56,19 @@ def load_pack(path: Path) -> Pack:
     try:
         with np.load(path) as data:
             shapes, pixels, labels = data["shapes"], data["pixels"], data["labels"]
+            kinds, hard = data["kinds"], data["hard"].astype(np.int64).reshape(-1, 3)
+            if len(kinds) != len(shapes) or not np.isin(hard[:, 0], np.arange(len(shapes))).all():
+                raise ValueError("its parts do not belong together")
             ends = np.cumsum(shapes.prod(axis=1))[:-1]
             return Pack(
                 images=[p.reshape(s) for p, s in zip(np.split(pixels, ends), shapes, strict=True)],
                 labels=[p.reshape(s) for p, s in zip(np.split(labels, ends), shapes, strict=True)],
-                kinds=[str(kind) for kind in data["kinds"]],
+                kinds=[str(kind) for kind in kinds],
                 mean=float(data["mean"]),
                 std=float(data["std"]),
-                hard=data["hard"].astype(np.int64).reshape(-1, 3),
+                hard=hard,
             )
-    except (OSError, EOFError, LookupError, TypeError, ValueError, BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} is not a readable pack of training pictures: {error}") from error
 
 
@@ -105,11 +116,11 @@ class CropSettings:
         sizes = self.sizes
         if (
             not sizes
-            or any(size < 16 or size % 8 for size in sizes)
+            or any(size < 32 or size % 8 for size in sizes)
             or list(sizes) != sorted(sizes)
         ):
             raise ValueError(
-                f"sides of crops are {sizes}, expected multiples of 8, 16 or more, smallest first"
+                f"sides of crops are {sizes}, expected multiples of 8, 32 or more, smallest first"
             )
 
 

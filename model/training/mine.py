@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from model.checkpoint import load_network, resolve_weights
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
-from model.mpcnet import attention_grid_of
 from model.training.data import BACKGROUND, FLOCK, Pack, load_pack, save_pack
 from model.windows import Mosaic, scan_windows
 
@@ -78,8 +77,7 @@ def _seen(engine: Engine, image: NDArray[np.uint8], scan_px: int) -> NDArray[np.
     windows = scan_windows(height, width, scan_px)
     parts = [image] if windows is None else [window.cut(image) for window in windows]
     gain, offset = np.ones(len(parts), np.float32), np.zeros(len(parts), np.float32)
-    grid = None if windows is None else attention_grid_of(scan_px)
-    seen = engine.submit(EngineBatch(parts, gain, offset, grid)).result()
+    seen = engine.submit(EngineBatch(parts, gain, offset)).result()
     if windows is None:
         return np.asarray(seen[0], np.float32)
     whole = Mosaic(height, width)

@@ -17,8 +17,8 @@ ESCAPE = 27
 class Window:
     """A window for each source, titled with its name.
 
-    Any thread may :meth:`offer` pictures; the latest wins. The main thread calls :meth:`pump`
-    some ten times a second or more, as long as it returns True, and :meth:`close` at the end.
+    Any thread may :meth:`offer` pictures; the latest wins. The main thread calls :meth:`pump` over
+    and over, as long as it returns True, and :meth:`close` at the end.
     """
 
     def __init__(self, max_fps: float) -> None:

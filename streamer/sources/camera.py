@@ -12,7 +12,7 @@ from av.container import InputContainer
 from configs.schema import SourceSettings
 from streamer.sources.decoding import reason
 from streamer.sources.live import LiveSource
-from streamer.types import StreamError
+from streamer.types import PermanentError, StreamError
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ Opener = Callable[[str, dict[str, str]], InputContainer]
 
 _TIMEOUT_SECONDS = 5.0  # a thermal core that closes its shutter to calibrate is silent for one
 
-_NOT_TO_BE_RETRIED = (errno.ENOENT, errno.ENODEV, errno.EBUSY, errno.EACCES, errno.EPERM)
+_NOT_ABOUT_Y16 = (errno.ENOENT, errno.ENODEV, errno.EBUSY, errno.EACCES, errno.EPERM)
 
 
 def open_v4l2(device: str, options: dict[str, str]) -> InputContainer:
@@ -56,7 +56,7 @@ class CameraSource(LiveSource):
             try:
                 return self._opener(self._device, self._options(y16=True))
             except av.FFmpegError as error:
-                if error.errno in _NOT_TO_BE_RETRIED:
+                if error.errno in _NOT_ABOUT_Y16:
                     raise self._failure(error) from error
                 _log.debug("%s: %s offers no y16: %s", self._name, self._device, reason(error))
         try:
@@ -83,7 +83,7 @@ class CameraSource(LiveSource):
         if error.errno == errno.EBUSY:
             return StreamError(f"the camera {device} is in use by another program: close that")
         if error.errno in (errno.EACCES, errno.EPERM):
-            return StreamError(
+            return PermanentError(
                 f"the camera {device} may not be read: add your user to the group 'video'"
             )
         camera = self._settings.camera

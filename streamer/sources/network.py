@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import av
@@ -87,10 +88,10 @@ class NetworkSource(LiveSource):
             options["tls_verify"] = "1" if settings.tls_verify else "0"
             if (authorities := settings.tls_ca_file) is not None:
                 # FFmpeg would only say that the connection failed.
-                if not authorities.is_file():
+                if not os.path.isfile(authorities):  # noqa: PTH113 (a name may be too long for Path)
                     raise PermanentError(
-                        f"there is no file {authorities}: give the certificates to trust, PEM, in "
-                        "source.rtsp.tls_ca_file"
+                        f"{authorities} is no file that can be read: give the certificates to "
+                        "trust, PEM, in source.rtsp.tls_ca_file"
                     )
                 options["ca_file"] = str(authorities)
         return options

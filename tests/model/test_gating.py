@@ -11,7 +11,7 @@ from model.windows import Window
 from streamer.scene import Scene
 from streamer.types import FocusHints
 
-HEIGHT, WIDTH, SIDE = 200, 310, 64
+HEIGHT, WIDTH = 200, 310
 
 
 def hints(*places: tuple[float, float]) -> FocusHints:

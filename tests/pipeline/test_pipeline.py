@@ -168,6 +168,23 @@ def test_a_file_s_sinks_are_closed_while_a_camera_runs_on() -> None:
     assert sink.indices == list(range(5))
 
 
+def test_a_window_is_pumped_between_ticks_and_may_end_the_run() -> None:
+    camera = FakeSource("camera", live=True, sessions=[[FRAME, HANG]])
+    pipeline = Pipeline([stream(camera, FakeSink())], FakeDetector(), settings())
+    pumped: list[float] = []
+
+    def pump() -> bool:
+        time.sleep(0.002)
+        pumped.append(time.monotonic())
+        return len(pumped) < 30
+
+    ticks: list[RunSnapshot] = []
+    report = pipeline.run(ticks.append, tick_seconds=2.0, pump=pump)
+    assert report.reason == "closed"
+    assert len(pumped) >= 30
+    assert pumped[29] - pumped[0] < 1
+
+
 def test_sinks_are_closed_in_the_reverse_of_the_order_in_which_they_take_a_frame() -> None:
     closed: list[str] = []
 

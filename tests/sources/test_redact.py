@@ -58,6 +58,7 @@ def test_secret_parameters(name: str, value: str) -> None:
         ("rtsp//user:pw@host/live", "rtsp//***@host/live"),
         ("rtsp//user:my pass@host/live", "rtsp//***@host/live"),
         ("http://cam/v?sig=b&Signature=c", "http://cam/v?sig=***&Signature=***"),
+        ("http://cam/v?sign=b&Sig2=c", "http://cam/v?sign=***&Sig2=***"),
         ("cannot open 'user:pw@host/live'", "cannot open '***@host/live'"),
         ("http://cam/v?psw=b", "http://cam/v?psw=***"),
         ("http://cam/cgi?loginuse=a&loginpas=b", "http://cam/cgi?loginuse=a&loginpas=***"),

@@ -112,7 +112,7 @@ def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
 
 
 @pytest.mark.parametrize(("jitter", "at_most"), [(0.2, 0), (0.35, 0), (0.5, 2), (0.8, 4)])
-def test_what_stands_still_is_hardly_ever_confirmed_however_its_centroid_jitters(
+def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confirmed(
     jitter: float, at_most: int
 ) -> None:
     """Forty lamp posts for a minute."""

@@ -84,16 +84,24 @@ def test_a_pack_comes_back_as_it_was_saved(pack: Pack, tmp_path: Path) -> None:
     assert (again.kinds, again.mean, again.std) == (pack.kinds, pack.mean, pack.std)
 
 
-@pytest.mark.parametrize("damage", ["text", "empty", "cut off", "another array", "too short"])
+@pytest.mark.parametrize(
+    "damage",
+    ["text", "empty", "cut off", "another array", "too short", "no such picture", "a kind too few"],
+)
 def test_something_else_is_no_pack(pack: Pack, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "pack.npz"
     save_pack(path, pack)
     if damage == "another array":
         np.save(path.with_suffix(".npy"), np.arange(3))
         path = path.with_suffix(".npy")
-    elif damage == "too short":
+    elif damage in ("too short", "no such picture", "a kind too few"):
         with np.load(path) as data:
-            np.savez(path, **{**data, "pixels": data["pixels"][:-1]})
+            other = {
+                "too short": {"pixels": data["pixels"][:-1]},
+                "no such picture": {"hard": np.array([[3, 1, 1]])},
+                "a kind too few": {"kinds": data["kinds"][:-1]},
+            }
+            np.savez(path, **{**data, **other[damage]})
     else:
         whole = path.read_bytes()
         path.write_bytes({"text": b"nothing", "empty": b""}.get(damage, whole[: len(whole) // 2]))
@@ -101,7 +109,7 @@ def test_something_else_is_no_pack(pack: Pack, tmp_path: Path, damage: str) -> N
         load_pack(path)
 
 
-@pytest.mark.parametrize("sizes", [(), (8,), (64, 20), (96, 64)])
+@pytest.mark.parametrize("sizes", [(), (16,), (64, 100), (96, 64)])
 def test_sides_that_no_network_can_be_trained_on_are_refused(sizes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected multiples of 8"):
         CropSettings(sizes=sizes)
@@ -113,20 +121,22 @@ def test_the_command_overwrites_no_other_training(
     save_pack(tmp_path / "pack.npz", pack)
     arguments = ["--pack", str(tmp_path / "pack.npz"), "--output", str(tmp_path / "out")]
     arguments += ["--width", "4", "--batch", "1", "--crop", "32", "--name", "tiny"]
+    assert main([*arguments, "--steps", "1", "--crop", "8"]) == 1
+    assert "expected multiples of 8" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
     assert main([*arguments, "--steps", "1"]) == 0
     written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert set(written) == {"checkpoint.pt", "tiny.safetensors"}
-    assert main([*arguments, "--steps", "1", "--crop", "8"]) == 1
     assert main([*arguments, "--steps", "1"]) == 1
     assert "holds a training: go on with --resume" in capsys.readouterr().err
     assert written == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
 
 def test_batches_are_of_every_size_and_of_about_as_many_pixels(pack: Pack) -> None:
-    settings = CropSettings(sizes=(16, 24, 40), share=(("clip", 1.0),))
+    settings = CropSettings(sizes=(32, 48, 80), share=(("clip", 1.0),))
     sampler = CropSampler(pack, settings, np.random.default_rng(0))
     shapes = {sampler.batch(4)[0].shape for _ in range(30)}
-    assert shapes == {(9, 1, 16, 16), (4, 1, 24, 24), (1, 1, 40, 40)}
+    assert shapes == {(9, 1, 32, 32), (4, 1, 48, 48), (1, 1, 80, 80)}
 
 
 def test_small_pictures_are_padded_with_what_the_loss_ignores() -> None:
