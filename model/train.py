@@ -1,13 +1,16 @@
-"""``python -m model.train``: train MPCNet on a pack of pictures."""
+"""``python -m model.train``: train MPCNet on a published set or on a pack of pictures."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from model.training.data import CropSettings, load_pack
+from model.training.data import CropSettings, Pack, load_pack
+from model.training.dataset import names_in, open_set
+from model.training.sets import pack_of
 from model.training.train import Recipe, Training, run, with_overrides
 
 
@@ -16,10 +19,20 @@ def parser() -> argparse.ArgumentParser:
     defaults = Recipe()
     made = argparse.ArgumentParser(
         prog="python -m model.train",
-        description="Train MPCNet on a pack made by `python -m model.training.pack`.",
+        description="Train MPCNet on a set laid out like NUAA-SIRST, or on a pack of pictures, "
+        "clips and scenes made by `python -m model.training.pack`.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("--pack", type=Path, required=True, help="the pack of pictures (.npz)")
+    source = made.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--data", type=Path, metavar="DIR", help="a set: DIR/ with image/ and mask/"
+    )
+    source.add_argument("--pack", type=Path, help="a pack of pictures (.npz)")
+    made.add_argument("--split", default="train", help="of the set: train, or a file of names")
+    made.add_argument(
+        "--leave-out", type=Path, metavar="FILE", help="names of the set to keep for validation"
+    )
+    made.add_argument("--skip-bad", action="store_true", help="leave the set's faulty pictures out")
     made.add_argument("--output", type=Path, required=True, help="folder for what is written")
     made.add_argument("--name", default=defaults.name, help="name of the weights")
     made.add_argument("--width", type=int, default=defaults.width, help="32: mpcnet, 16: mpcnet-s")
@@ -40,6 +53,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _set(options: argparse.Namespace) -> Pack:
+    leave_out = names_in(options.leave_out) if options.leave_out is not None else []
+    pictures = open_set(options.data, options.split, skip_bad=options.skip_bad, leave_out=leave_out)
+    for problem in pictures.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return pack_of(pictures)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -50,8 +71,15 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(
                 f"{options.output} holds a training: go on with --resume, or give another folder"
             )
+        crops = CropSettings(sizes=tuple(options.crop))
+        if options.data is not None:
+            pack = _set(options)
+            # As published: the set's own targets and nothing else.
+            crops = replace(crops, share=((pack.kinds[0], 1.0),), pasted=0.0)
+        else:
+            pack = load_pack(options.pack)
         recipe = with_overrides(
-            Recipe(crops=CropSettings(sizes=tuple(options.crop))),
+            Recipe(crops=crops),
             name=options.name,
             width=options.width,
             steps=options.steps,
@@ -60,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             threads=options.threads,
         )
-        training = Training(load_pack(options.pack), recipe, options.device)
+        training = Training(pack, recipe, options.device)
         if options.finetune is not None:
             training.finetune_from(options.finetune)
         if options.resume:

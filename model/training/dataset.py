@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,7 +114,12 @@ class PictureSet:
 
 
 def open_set(
-    folder: str | Path, split: str, *, skip_bad: bool = False, limit: int | None = None
+    folder: str | Path,
+    split: str,
+    *,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    leave_out: Collection[str] = (),
 ) -> PictureSet:
     """Find the pictures of a split and check all of them.
 
@@ -125,6 +130,7 @@ def open_set(
         skip_bad: leave faulty pictures out, count one that is listed twice once, and keep in
             ``problems`` what was wrong.
         limit: take so many names, from the list's start.
+        leave_out: names in the list that are not taken: a validation part of one's own.
 
     Raises:
         DatasetError: the set or the list is not there, nothing is left of it, or, unless skip_bad,
@@ -140,10 +146,10 @@ def open_set(
         raise DatasetError(
             str(folder), [f"no list {split}_{_set_name(folder)}.txt, no file {split}"]
         )
-    times = Counter(_names(path))
-    names = list(times)[:limit]
+    times = Counter(names_in(path))
+    names = [name for name in times if name not in leave_out][:limit]
     other = _list_of(folder, _OTHER_SPLIT[split]) if split in _OTHER_SPLIT else None
-    shared = set(_names(other)) if other else set[str]()
+    shared = set(names_in(other)) if other else set[str]()
 
     repeated = [f"{name} is listed {times[name]} times" for name in names if times[name] > 1]
     faults: list[str] = []
@@ -249,8 +255,12 @@ def _list_of(folder: Path, split: str) -> Path | None:
     return Path(split) if Path(split).is_file() else None
 
 
-def _names(path: Path) -> list[str]:
-    """The names in a list; an ending that pictures have is dropped."""
+def names_in(path: Path) -> list[str]:
+    """The names in a list, one a line; an ending that pictures have is dropped.
+
+    Raises:
+        DatasetError: the list cannot be read.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from configs.schema import SourceSettings, SyntheticSettings
 from model.training.boxes import SHARE_OF_PEAK, mask_from_box
 from model.training.data import FLOCK, IGNORE, TARGET, Pack, save_pack
+from model.training.dataset import DatasetError, names_in, open_set
+from model.training.sets import grey8, label_of
 from streamer.scene import Scene
 from streamer.sources.factory import open_source
 from streamer.types import StreamError
@@ -35,18 +37,6 @@ UNRELIABLE = frozenset(
     )
 )
 """Clips whose labels are missing or beside the target; the splits' README says what is wrong."""
-
-
-def masked_pictures(folder: Path, leave_out: frozenset[str]) -> Iterator[_Labelled]:
-    """A set in the layout ``image/ mask/ train_NAME.txt``, without the names to leave out.
-
-    Raises:
-        StreamError: a listed picture or mask cannot be read.
-    """
-    for name in (folder / f"train_{folder.name}.txt").read_text().split():
-        if name not in leave_out:
-            mask = _grey(folder / "mask" / f"{name}.png")
-            yield _grey(folder / "image" / f"{name}.png"), (mask > 127).astype(np.uint8), "nuaa"
 
 
 def backgrounds(folder: Path, hold_out: int = 4) -> Iterator[_Labelled]:
@@ -141,11 +131,6 @@ def _grey(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _names(path: Path) -> frozenset[str]:
-    lines = path.read_text().splitlines()
-    return frozenset(line.strip() for line in lines if line.strip() and line[0] != "#")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     splits = Path(__file__).parent / "splits"
@@ -154,16 +139,18 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--output", type=Path, required=True, help="the pack (.npz)")
     made.add_argument("--scenes", type=int, default=150, help="synthetic scenes, 4 frames each")
     options = made.parse_args(arguments)
-    clips = sorted(_names(splits / "ir-video.train.txt") - UNRELIABLE)
     try:
+        clips = sorted(set(names_in(splits / "ir-video.train.txt")) - UNRELIABLE)
+        own = names_in(splits / "NUAA-SIRST.val.txt")
+        pictures = open_set(options.data / "NUAA-SIRST", "train", leave_out=own)
         samples = [
-            *masked_pictures(options.data / "NUAA-SIRST", _names(splits / "NUAA-SIRST.val.txt")),
+            *((grey8(sample), label_of(sample), "nuaa") for sample in pictures),
             *backgrounds(options.data / "background"),
             *scene_frames(options.scenes),
         ]
         for clip in clips:
             samples += clip_frames(options.data / "ir-video" / f"{clip}.mp4")
-    except (OSError, StreamError) as error:
+    except (DatasetError, OSError, StreamError) as error:
         print(f"model.training.pack: {error}", file=sys.stderr)
         return 1
     pixels = np.concatenate([image.ravel()[::97] for image, _, _ in samples])
