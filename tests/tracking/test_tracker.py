@@ -117,7 +117,7 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
 ) -> None:
     """Forty lamp posts for a minute."""
     rng = np.random.default_rng(6)
-    subject = tracker(confirm_displacement_px=1.5)
+    subject = tracker(confirm_displacement_px=1)
     posts = 40.0 * np.stack(np.meshgrid(np.arange(8), np.arange(5)), axis=-1).reshape(-1, 2)
     confirmed: set[int] = set()
     for n in range(1_800):
@@ -129,7 +129,7 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
 @pytest.mark.parametrize(("confirm_hits", "confirm_window"), [(1, 1), (1, 6), (4, 6)])
 def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) -> None:
     rules = {"confirm_hits": confirm_hits, "confirm_window": confirm_window}
-    subject = tracker(confirm_displacement_px=1.5, **rules)
+    subject = tracker(confirm_displacement_px=1, **rules)
     times = np.arange(30) / 30
     outputs = follow(subject, line(times, (20, 200), (90, -30)), times, 0.3)
     assert outputs[confirm_hits + 3].state[0] == TrackState.CONFIRMED
@@ -137,7 +137,7 @@ def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) ->
 
 @pytest.mark.parametrize("speed", [3.0, 10.0, 100.0])
 def test_what_begins_to_move_is_confirmed_and_stays_so_when_it_stops(speed: float) -> None:
-    subject = tracker(confirm_displacement_px=1.5)
+    subject = tracker(confirm_displacement_px=1)
     times = np.arange(300) / 30
     along = np.interp(times, [0, 2, 4, 10], [50, 50, 50 + 2 * speed, 50 + 2 * speed])
     outputs = follow(subject, np.column_stack((along, np.full(300, 50.0))), times, 0.3)
