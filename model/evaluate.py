@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from model.checkpoint import LoadedNetwork, file_sha256, load_network, resolve_weights
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
-from model.training.dataset import Noise, PictureSet, Sample, open_set
+from model.training.data.noise import Noise
+from model.training.data.published import PictureSet, Sample, open_set
 from model.training.metrics import (
     FA_LIMIT,
     REFERENCE_THRESHOLD,

@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from model.training.data import CropSettings, Pack, load_pack
-from model.training.dataset import names_in, open_set
-from model.training.sets import pack_of
+from model.training.data.crops import CropSettings
+from model.training.data.packs import Pack, load_pack, pack_of
+from model.training.data.published import names_in, open_set
 from model.training.train import Recipe, Training, run, with_overrides
 
 

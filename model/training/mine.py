@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from model.checkpoint import load_network, resolve_weights
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
-from model.training.data import BACKGROUND, FLOCK, Pack, load_pack, save_pack
+from model.training.data.packs import BACKGROUND, FLOCK, Pack, load_pack, save_pack
 from model.windows import Mosaic, scan_windows
 
 _NEAR_PX = 4

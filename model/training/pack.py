@@ -2,7 +2,7 @@
 
 Clips are read by the program's own sources, so that luma range, palettes and polarity are treated
 in training as they are in a stream. Where a clip has boxes only, each box becomes a mask
-(:mod:`model.training.boxes`); a box in which nothing stands out is ignored by the loss.
+(:mod:`model.training.data.boxes`); a box in which nothing stands out is ignored by the loss.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import SourceSettings, SyntheticSettings
-from model.training.boxes import SHARE_OF_PEAK, mask_from_box
-from model.training.data import FLOCK, IGNORE, TARGET, Pack, save_pack
-from model.training.dataset import DatasetError, names_in, open_set
-from model.training.sets import grey8, label_of
+from model.training.data.boxes import SHARE_OF_PEAK, mask_from_box
+from model.training.data.packs import FLOCK, IGNORE, TARGET, Pack, grey8, label_of, save_pack
+from model.training.data.published import DatasetError, names_in, open_set
 from streamer.scene import Scene
 from streamer.sources.factory import open_source
 from streamer.types import StreamError

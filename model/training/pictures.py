@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.dataset import Noise, PictureSet, Sample
+from model.training.data.noise import Noise
+from model.training.data.published import PictureSet, Sample
 from model.training.metrics import Evaluation, components, count, match
 
 _PANEL_ROWS = 8

@@ -16,7 +16,8 @@ import torch
 
 from model.checkpoint import NetworkInfo, load_network, save_network
 from model.mpcnet import MPCNet, attention_grid_of
-from model.training.data import IGNORE, TARGET, CropSampler, CropSettings, Pack
+from model.training.data.crops import CropSampler, CropSettings
+from model.training.data.packs import IGNORE, TARGET, Pack
 from model.training.losses import segmentation_loss
 
 _log = logging.getLogger(__name__)

@@ -9,17 +9,8 @@ import torch
 from model.checkpoint import NetworkInfo, save_network
 from model.engines.base import EngineBatch
 from model.mpcnet import MPCNet
-from model.training.data import (
-    BACKGROUND,
-    FLOCK,
-    IGNORE,
-    TARGET,
-    CropSampler,
-    CropSettings,
-    Pack,
-    load_pack,
-    save_pack,
-)
+from model.training.data.crops import CropSampler, CropSettings
+from model.training.data.packs import BACKGROUND, FLOCK, IGNORE, TARGET, Pack, load_pack, save_pack
 from model.training.mine import false_alarms, main, mine
 from model.training.pack import scene_frames
 

@@ -8,16 +8,9 @@ import torch
 
 from model.checkpoint import load_network
 from model.train import main
-from model.training.boxes import mask_from_box
-from model.training.data import (
-    IGNORE,
-    TARGET,
-    CropSampler,
-    CropSettings,
-    Pack,
-    load_pack,
-    save_pack,
-)
+from model.training.data.boxes import mask_from_box
+from model.training.data.crops import CropSampler, CropSettings
+from model.training.data.packs import IGNORE, TARGET, Pack, load_pack, save_pack
 from model.training.losses import segmentation_loss
 from model.training.train import Recipe, Training, run
 

@@ -8,9 +8,8 @@ import pytest
 
 from model.checkpoint import load_network
 from model.train import main
-from model.training.data import TARGET
-from model.training.dataset import PUBLISHED_NORMALISATION, open_set
-from model.training.sets import pack_of
+from model.training.data.packs import TARGET, pack_of
+from model.training.data.published import PUBLISHED_NORMALISATION, open_set
 
 
 def make_set(folder: Path, dtype: type = np.uint8) -> Path:

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from model.checkpoint import NUAA_SIRST_MEAN, NUAA_SIRST_STD
-from model.training.dataset import (
-    PUBLISHED_NORMALISATION,
-    DatasetError,
-    Noise,
-    Sample,
-    open_set,
-)
+from model.training.data.noise import Noise
+from model.training.data.published import PUBLISHED_NORMALISATION, DatasetError, Sample, open_set
 
 GREY = np.arange(20 * 12, dtype=np.uint8).reshape(12, 20)
 

@@ -1,89 +1,15 @@
-"""Training samples: packed pictures with their labels, and the random crops drawn from them."""
+"""Training samples: random crops of a pack's pictures, augmented, with their labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from tokenize import TokenError
-from zipfile import BadZipFile
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from model.training.boxes import SHARE_OF_PEAK
-
-FLOCK = "flock"
-"""Collection of pictures of birds, of which one is labelled: the others are no background."""
-BACKGROUND, TARGET, IGNORE = 0, 1, 2
-"""Values of a label picture; IGNORE takes no part in the loss."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """Pictures decoded once and kept in memory.
-
-    Made by ``python -m model.training.pack``; read with :func:`load_pack`.
-    """
-
-    images: list[NDArray[np.uint8]]
-    """(H, W) uint8 white-hot intensity each."""
-    labels: list[NDArray[np.uint8]]
-    """(H, W) of BACKGROUND, TARGET or IGNORE each."""
-    kinds: list[str]
-    """Which collection each picture is of: the sampler draws collections by their share."""
-    mean: float
-    std: float
-    """Of the pixels of the pack, grey levels: the normalisation that travels in the weights."""
-    hard: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
-    """(K, 3) picture, row and column of background that a network took for a target; from
-    ``python -m model.training.mine``."""
-
-
-# What numpy and zipfile raise over damaged files.
-_UNREADABLE = (
-    *(OSError, EOFError, LookupError, TypeError, ValueError),
-    *(BadZipFile, NotImplementedError, TokenError),
-)
-
-
-def load_pack(path: Path) -> Pack:
-    """Read a pack.
-
-    Raises:
-        ValueError: the file is missing or is not a pack.
-    """
-    try:
-        with np.load(path) as data:
-            shapes, pixels, labels = data["shapes"], data["pixels"], data["labels"]
-            kinds, hard = data["kinds"], data["hard"].astype(np.int64).reshape(-1, 3)
-            if len(kinds) != len(shapes) or not np.isin(hard[:, 0], np.arange(len(shapes))).all():
-                raise ValueError("its parts do not belong together")
-            ends = np.cumsum(shapes.prod(axis=1))[:-1]
-            return Pack(
-                images=[p.reshape(s) for p, s in zip(np.split(pixels, ends), shapes, strict=True)],
-                labels=[p.reshape(s) for p, s in zip(np.split(labels, ends), shapes, strict=True)],
-                kinds=[str(kind) for kind in kinds],
-                mean=float(data["mean"]),
-                std=float(data["std"]),
-                hard=hard,
-            )
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} is not a readable pack of training pictures: {error}") from error
-
-
-def save_pack(path: Path, pack: Pack) -> None:
-    """Write a pack, uncompressed: it is read at every start of a training."""
-    np.savez(
-        path,
-        mean=pack.mean,
-        std=pack.std,
-        hard=pack.hard,
-        kinds=np.array(pack.kinds),
-        shapes=np.array([image.shape for image in pack.images]),
-        pixels=np.concatenate([image.ravel() for image in pack.images]),
-        labels=np.concatenate([label.ravel() for label in pack.labels]),
-    )
+from model.training.data.boxes import SHARE_OF_PEAK
+from model.training.data.packs import BACKGROUND, FLOCK, IGNORE, TARGET, Pack
 
 
 @dataclass(frozen=True, slots=True)

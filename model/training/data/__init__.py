@@ -1,0 +1,1 @@
+"""What networks are trained and evaluated on: published sets, packs, and crops of them."""
