@@ -101,10 +101,9 @@ def pack_of(pictures: PictureSet) -> Pack:
         DatasetError: a picture changed or went away since it was checked.
     """
     samples = list(pictures)
-    images = [grey8(sample) for sample in samples]
-    normalisation = PUBLISHED_NORMALISATION.get(pictures.name) or _measured(images)
+    normalisation = normalisation_of(pictures)
     return Pack(
-        images=images,
+        images=[grey8(sample) for sample in samples],
         labels=[label_of(sample) for sample in samples],
         kinds=[pictures.name] * len(samples),
         mean=normalisation.mean,
@@ -122,8 +121,19 @@ def label_of(sample: Sample) -> NDArray[np.uint8]:
     return np.where(sample.truth, TARGET, 0).astype(np.uint8)
 
 
-def _measured(images: list[NDArray[np.uint8]]) -> Normalisation:
-    pixels = sum(image.size for image in images)
-    mean = sum(float(image.sum(dtype=np.float64)) for image in images) / pixels
-    squares = sum(float(np.square(image, dtype=np.float64).sum()) for image in images)
+def normalisation_of(pictures: PictureSet) -> Normalisation:
+    """The published normalisation of a set of that name, else mean and deviation of its pixels.
+
+    Raises:
+        DatasetError: a picture changed or went away since it was checked.
+    """
+    if pictures.name in PUBLISHED_NORMALISATION:
+        return PUBLISHED_NORMALISATION[pictures.name]
+    pixels, total, squares = 0, 0.0, 0.0
+    for sample in pictures:
+        grey = grey8(sample).astype(np.float64)
+        pixels += grey.size
+        total += float(grey.sum())
+        squares += float(np.square(grey).sum())
+    mean = total / pixels
     return Normalisation(mean, max(1.0, (squares / pixels - mean**2) ** 0.5))

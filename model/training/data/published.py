@@ -140,14 +140,14 @@ def open_set(
     if not folder.is_dir():
         raise DatasetError(str(folder), ["no such folder"])
     images, masks = (_pictures(folder, kind) for kind in ("image", "mask"))
-    path = _list_of(folder, split)
+    path = list_of(folder, split)
     if path is None:
         raise DatasetError(
             str(folder), [f"no list {split}_{_set_name(folder)}.txt, no file {split}"]
         )
     times = Counter(names_in(path))
     names = [name for name in times if name not in leave_out][:limit]
-    other = _list_of(folder, _OTHER_SPLIT[split]) if split in _OTHER_SPLIT else None
+    other = list_of(folder, _OTHER_SPLIT[split]) if split in _OTHER_SPLIT else None
     shared = set(names_in(other)) if other else set[str]()
 
     repeated = [f"{name} is listed {times[name]} times" for name in names if times[name] > 1]
@@ -191,8 +191,9 @@ def _pictures(folder: Path, kind: str) -> dict[str, Path]:
     return {path.relative_to(there[0]).with_suffix("").as_posix(): path for path in found}
 
 
-def _list_of(folder: Path, split: str) -> Path | None:
-    """The file with the names of a split: the set's own list, or split taken as a path."""
+def list_of(folder: Path, split: str) -> Path | None:
+    """The file with the names of a split: the set's own list, or split taken as a path; None: there
+    is none."""
     for place in (folder, folder / "img_idx"):
         listed = place / f"{split}_{_set_name(folder)}.txt"
         if listed.is_file():
