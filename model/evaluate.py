@@ -16,15 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.checkpoint import LoadedNetwork, file_sha256, load_network, resolve_weights
 from model.engines import build_engine
-from model.engines.base import Engine, EngineBatch
+from model.engines.base import Engine
 from model.training.data.noise import Noise
-from model.training.data.published import PictureSet, Sample, open_set
+from model.training.data.published import open_set
+from model.training.evaluation import evaluate_pictures, probability_of
 from model.training.metrics import (
     FA_LIMIT,
     REFERENCE_THRESHOLD,
@@ -36,9 +35,6 @@ from model.training.metrics import (
 from model.training.pictures import panels, png, pr_picture
 
 FINISHED, FAILED, INTERRUPTED = 0, 1, 130
-
-# Even in the logit, as probabilities crowd at both ends; 0.5 is among them.
-CURVE_THRESHOLDS = tuple(float(p) for p in np.round(1 / (1 + np.exp(-np.linspace(-9, 9, 49))), 6))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in pictures.problems:
             sys.stderr.write(f"left out: {problem}\n")
         with closing(_engine(network, options)) as engine:
-            result, ious = run(
+            result, ious = evaluate_pictures(
                 engine, pictures, (options.threshold, network.info.threshold), options.noise
             )
             report = {
@@ -164,33 +160,6 @@ def _engine(network: LoadedNetwork, options: argparse.Namespace) -> Engine:
         threads=None,
         in_flight=1,
     )
-
-
-def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:
-    """(H, W) probability, 0..1, that the network gives the picture's pixels."""
-    gain = np.array([sample.gain], np.float32)
-    batch = EngineBatch([sample.image], gain, np.zeros(1, np.float32))
-    return np.asarray(engine.submit(batch).result()[0], dtype=np.float32)
-
-
-def run(
-    engine: Engine, pictures: PictureSet, thresholds: Sequence[float], noise: Noise | None = None
-) -> tuple[Evaluation, list[float]]:
-    """Evaluate all pictures at the thresholds and at those of the curves.
-
-    Returns:
-        The figures, and each picture's own IoU at the first threshold.
-
-    Raises:
-        ValueError: a picture cannot be read any more, or the network gives no numbers.
-    """
-    result = Evaluation((*thresholds, *CURVE_THRESHOLDS))
-    sums = [0.0]
-    for sample in pictures:
-        seen = noise(sample) if noise else sample
-        result.update(probability_of(engine, seen), sample.truth)
-        sums.append(result.at(thresholds[0]).iou_sum)
-    return result, np.diff(sums).tolist()
 
 
 # ---------------------------------------------------------------- figures

@@ -12,6 +12,7 @@ from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
 from model.training.data.published import names_in, open_set
 from model.training.train import Recipe, Training, run, with_overrides
+from model.training.validation import Validation
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +31,14 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--pack", type=Path, help="a pack of pictures (.npz)")
     made.add_argument("--split", default="train", help="of the set: train, or a file of names")
     made.add_argument(
-        "--leave-out", type=Path, metavar="FILE", help="names of the set to keep for validation"
+        "--validate",
+        type=Path,
+        metavar="FILE",
+        help="names of the split to keep apart: the weights of the best IoU on them are kept",
+    )
+    made.add_argument("--validate-every", type=int, default=500, metavar="N", help="steps")
+    made.add_argument(
+        "--patience", type=int, metavar="N", help="stop after N validations without a better IoU"
     )
     made.add_argument("--skip-bad", action="store_true", help="leave the set's faulty pictures out")
     made.add_argument("--output", type=Path, required=True, help="folder for what is written")
@@ -53,12 +61,17 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _set(options: argparse.Namespace) -> Pack:
-    leave_out = names_in(options.leave_out) if options.leave_out is not None else []
-    pictures = open_set(options.data, options.split, skip_bad=options.skip_bad, leave_out=leave_out)
+def _set(options: argparse.Namespace) -> tuple[Pack, Validation | None]:
+    """The set to train on, and the pictures kept apart."""
+    bad = options.skip_bad
+    kept = names_in(options.validate) if options.validate is not None else []
+    pictures = open_set(options.data, options.split, skip_bad=bad, leave_out=kept)
     for problem in pictures.problems:
         print(f"left out: {problem}", file=sys.stderr)
-    return pack_of(pictures)
+    if not kept:
+        return pack_of(pictures), None
+    apart = open_set(options.data, str(options.validate), skip_bad=bad)
+    return pack_of(pictures), Validation(apart, options.validate_every, options.patience)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,8 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{options.output} holds a training: go on with --resume, or give another folder"
             )
         crops = CropSettings(sizes=tuple(options.crop))
+        validation = None
         if options.data is not None:
-            pack = _set(options)
+            pack, validation = _set(options)
             # As published: the set's own targets and nothing else.
             crops = replace(crops, share=((pack.kinds[0], 1.0),), pasted=0.0)
         else:
@@ -93,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
             training.finetune_from(options.finetune)
         if options.resume:
             training.resume(checkpoint)
-        run(training, options.output)
+        run(training, options.output, validation=validation)
     except KeyboardInterrupt:
         print("stopped; the checkpoint is saved: go on with --resume", file=sys.stderr)
         return 130

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.checkpoint import NetworkInfo, load_network, save_network
+from model.checkpoint import LoadedNetwork, NetworkInfo, load_network, save_network
 from model.mpcnet import MPCNet, attention_grid_of
 from model.training.data.crops import CropSampler, CropSettings
 from model.training.data.packs import IGNORE, TARGET, Pack
 from model.training.losses import segmentation_loss
+from model.training.validation import Validation
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class Training:
         self.sampler = CropSampler(pack, recipe.crops, np.random.default_rng(recipe.seed))
         self.step = 0
         self.seconds = 0.0
+        self.best_iou, self.best_step = -1.0, 0
+        """Of the validations so far, and after which step."""
 
     def finetune_from(self, weights: Path) -> None:
         """Start from other weights' parameters.
@@ -132,6 +135,8 @@ class Training:
             "recipe": json.dumps(asdict(self.recipe)),
             "step": self.step,
             "seconds": self.seconds,
+            "best_iou": self.best_iou,
+            "best_step": self.best_step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -159,19 +164,27 @@ class Training:
         self.sampler.rng.bit_generator.state = json.loads(state["numpy_random"])
         torch.set_rng_state(state["torch_random"].cpu())
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.best_iou, self.best_step = float(state["best_iou"]), int(state["best_step"])
 
-    def save_weights(self, path: Path, *, threshold: float = 0.5) -> None:
-        """Write the moving average as weights that a stream can load."""
+    def weights(self) -> LoadedNetwork:
+        """The moving average, as a network that carries what must travel with it."""
         info = NetworkInfo(
             name=self.recipe.name,
             width=self.recipe.width,
             mean=self.pack.mean,
             std=self.pack.std,
             picture_size=max(self.recipe.crops.sizes),
-            threshold=threshold,
+            threshold=0.5,
             recipe={**asdict(self.recipe), "step": self.step, "seconds": round(self.seconds)},
         )
-        save_network(path, self.average, info)
+        loaded = LoadedNetwork(info)
+        loaded.load_state_dict(self.average.state_dict())
+        return loaded.eval()
+
+    def save_weights(self, path: Path) -> None:
+        """Write the moving average as weights that a stream can load."""
+        weights = self.weights()
+        save_network(path, weights, weights.info)
 
 
 def _placed(network: MPCNet, device: torch.device) -> MPCNet:
@@ -183,36 +196,59 @@ def run(
     output: Path,
     *,
     checkpoint_every: int = 100,
+    validation: Validation | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> None:
     """Train to the end of the recipe; Ctrl-C saves and stops.
 
-    Writes ``checkpoint.pt`` (to resume) and ``NAME.safetensors`` into ``output``.
+    Writes ``checkpoint.pt`` (to resume) and ``NAME.safetensors`` into ``output``: the newest
+    weights, or, with a validation, those of the best IoU so far.
     """
     output.mkdir(parents=True, exist_ok=True)
+    weights, steps = output / f"{training.recipe.name}.safetensors", training.recipe.steps
     smoothed = math.nan
     try:
-        while training.step < training.recipe.steps:
+        while training.step < steps:
             loss = training.advance()
             smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
             if on_step is not None:
                 on_step(training.step, smoothed)
             if training.step % checkpoint_every == 0:
+                pace = training.seconds / training.step
                 _log.info(
-                    "step %d of %d, loss %.4f, %.2f s a step",
-                    training.step,
-                    training.recipe.steps,
-                    smoothed,
-                    training.seconds / training.step,
+                    "step %d of %d, loss %.4f, %.2f s a step", training.step, steps, smoothed, pace
                 )
-                _save(training, output)
+                training.save_checkpoint(output / "checkpoint.pt")
+                if validation is None:
+                    training.save_weights(weights)
+            if validation is not None and validation.due(training.step, steps):
+                _validate(training, validation, weights)
+                if validation.patience is not None and (
+                    training.step - training.best_step >= validation.patience * validation.every
+                ):
+                    _log.info("stopped early: the best is that of step %d", training.best_step)
+                    break
     finally:
-        _save(training, output)
+        training.save_checkpoint(output / "checkpoint.pt")
+        if validation is None:
+            training.save_weights(weights)
 
 
-def _save(training: Training, output: Path) -> None:
-    training.save_checkpoint(output / "checkpoint.pt")
-    training.save_weights(output / f"{training.recipe.name}.safetensors")
+def _validate(training: Training, validation: Validation, best: Path) -> None:
+    counts = validation(training.weights(), training.device)
+    iou = counts.iou or 0.0
+    _log.info(
+        "validation at step %d: IoU %.4f, Pd %s of %d, Fa %.1fe-6%s",
+        training.step,
+        iou,
+        sum(counts.detected),
+        sum(counts.targets),
+        1e6 * (counts.fa or 0.0),
+        ", the best so far" if iou > training.best_iou else "",
+    )
+    if iou > training.best_iou:
+        training.best_iou, training.best_step = iou, training.step
+        training.save_weights(best)
 
 
 def with_overrides(recipe: Recipe, **changes: object) -> Recipe:

@@ -1,0 +1,43 @@
+"""Running a network over labelled pictures, whole and at their own size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.engines.base import Engine, EngineBatch
+from model.training.data.noise import Noise
+from model.training.data.published import PictureSet, Sample
+from model.training.metrics import Evaluation
+
+# Even in the logit, as probabilities crowd at both ends; 0.5 is among them.
+CURVE_THRESHOLDS = tuple(float(p) for p in np.round(1 / (1 + np.exp(-np.linspace(-9, 9, 49))), 6))
+
+
+def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:
+    """(H, W) probability, 0..1, that the network gives the picture's pixels."""
+    gain = np.array([sample.gain], np.float32)
+    batch = EngineBatch([sample.image], gain, np.zeros(1, np.float32))
+    return np.asarray(engine.submit(batch).result()[0], dtype=np.float32)
+
+
+def evaluate_pictures(
+    engine: Engine, pictures: PictureSet, thresholds: Sequence[float], noise: Noise | None = None
+) -> tuple[Evaluation, list[float]]:
+    """Evaluate all pictures at the thresholds and at those of the curves.
+
+    Returns:
+        The figures, and each picture's own IoU at the first threshold.
+
+    Raises:
+        ValueError: a picture cannot be read any more, or the network gives no numbers.
+    """
+    result = Evaluation((*thresholds, *CURVE_THRESHOLDS))
+    sums = [0.0]
+    for sample in pictures:
+        seen = noise(sample) if noise else sample
+        result.update(probability_of(engine, seen), sample.truth)
+        sums.append(result.at(thresholds[0]).iou_sum)
+    return result, np.diff(sums).tolist()
