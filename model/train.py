@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import Console
+
 from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
 from model.training.data.published import names_in, open_set
+from model.training.progress import progress
 from model.training.train import Recipe, Training, run, with_overrides
 from model.training.validation import Validation
 
@@ -77,7 +79,6 @@ def _set(options: argparse.Namespace) -> tuple[Pack, Validation | None]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     checkpoint = options.output / "checkpoint.pt"
     try:
         if checkpoint.exists() and not options.resume:
@@ -107,7 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
             training.finetune_from(options.finetune)
         if options.resume:
             training.resume(checkpoint)
-        run(training, options.output, validation=validation)
+        with progress(Console(stderr=True), recipe.steps) as on_step:
+            run(training, options.output, validation=validation, on_step=on_step)
     except KeyboardInterrupt:
         print("stopped; the checkpoint is saved: go on with --resume", file=sys.stderr)
         return 130

@@ -191,13 +191,17 @@ def _placed(network: MPCNet, device: torch.device) -> MPCNet:
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
+OnStep = Callable[[Training, float], None]
+"""Told of every step and of the loss, smoothed over some fifty."""
+
+
 def run(
     training: Training,
     output: Path,
     *,
     checkpoint_every: int = 100,
     validation: Validation | None = None,
-    on_step: Callable[[int, float], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> None:
     """Train to the end of the recipe; Ctrl-C saves and stops.
 
@@ -212,7 +216,7 @@ def run(
             loss = training.advance()
             smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
             if on_step is not None:
-                on_step(training.step, smoothed)
+                on_step(training, smoothed)
             if training.step % checkpoint_every == 0:
                 pace = training.seconds / training.step
                 _log.info(

@@ -1,0 +1,65 @@
+"""How a training goes, for people: a bar on a terminal, log lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from model.training.train import OnStep, Training
+
+_FORMAT = "%(asctime)s %(message)s"
+
+
+@contextmanager
+def progress(console: Console, steps: int) -> Iterator[OnStep | None]:
+    """Set up logging; on a terminal, give what draws a bar below the log lines.
+
+    Args:
+        console: where it all goes.
+        steps: of the whole training.
+    """
+    if not console.is_terminal:
+        handler: logging.Handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+        yield None
+        return
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
+        force=True,
+    )
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}, best IoU {task.fields[iou]}, {task.fields[pace]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=steps, loss="-", iou="-", pace="-")
+
+        def on_step(training: Training, loss: float) -> None:
+            bar.update(
+                task,
+                completed=training.step,
+                loss=f"{loss:.4f}",
+                iou=f"{training.best_iou:.4f}" if training.best_step else "-",
+                pace=f"{training.seconds / training.step:.2f} s a step",
+            )
+
+        yield on_step
