@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
 from model.training.data.published import names_in, open_set
+from model.training.events import EventLog
 from model.training.progress import progress
 from model.training.train import Recipe, Training, run, with_overrides
 from model.training.validation import Validation
@@ -108,8 +110,11 @@ def main(arguments: list[str] | None = None) -> int:
             training.finetune_from(options.finetune)
         if options.resume:
             training.resume(checkpoint)
-        with progress(Console(stderr=True), recipe.steps) as on_step:
-            run(training, options.output, validation=validation, on_step=on_step)
+        with (
+            progress(Console(stderr=True), recipe.steps) as watchers,
+            closing(EventLog(options.output / "curves", training.step)) as events,
+        ):
+            run(training, options.output, validation=validation, watchers=[*watchers, events])
     except KeyboardInterrupt:
         print("stopped; the checkpoint is saved: go on with --resume", file=sys.stderr)
         return 130

@@ -12,18 +12,20 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from model.training.train import OnStep, Training
+from model.training.metrics import Counts
+from model.training.train import Training, Watcher
 
 _FORMAT = "%(asctime)s %(message)s"
 
 
 @contextmanager
-def progress(console: Console, steps: int) -> Iterator[OnStep | None]:
+def progress(console: Console, steps: int) -> Iterator[list[Watcher]]:
     """Set up logging; on a terminal, give what draws a bar below the log lines.
 
     Args:
@@ -34,7 +36,7 @@ def progress(console: Console, steps: int) -> Iterator[OnStep | None]:
         handler: logging.Handler = logging.StreamHandler(console.file)
         handler.setFormatter(logging.Formatter(_FORMAT))
         logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-        yield None
+        yield []
         return
     logging.basicConfig(
         level=logging.INFO,
@@ -51,15 +53,16 @@ def progress(console: Console, steps: int) -> Iterator[OnStep | None]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=steps, loss="-", iou="-", pace="-")
+        yield [_Bar(bar, bar.add_task("", total=steps, loss="-", iou="-", pace="-"))]
 
-        def on_step(training: Training, loss: float) -> None:
-            bar.update(
-                task,
-                completed=training.step,
-                loss=f"{loss:.4f}",
-                iou=f"{training.best_iou:.4f}" if training.best_step else "-",
-                pace=f"{training.seconds / training.step:.2f} s a step",
-            )
 
-        yield on_step
+class _Bar:
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def stepped(self, training: Training, loss: float) -> None:
+        pace = f"{training.seconds / training.step:.2f} s a step"
+        self._bar.update(self._task, completed=training.step, loss=f"{loss:.4f}", pace=pace)
+
+    def validated(self, training: Training, counts: Counts) -> None:
+        self._bar.update(self._task, iou=f"{training.best_iou:.4f}")

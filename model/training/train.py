@@ -6,10 +6,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from model.mpcnet import MPCNet, attention_grid_of
 from model.training.data.crops import CropSampler, CropSettings
 from model.training.data.packs import IGNORE, TARGET, Pack
 from model.training.losses import segmentation_loss
+from model.training.metrics import Counts
 from model.training.validation import Validation
 
 _log = logging.getLogger(__name__)
@@ -191,8 +192,14 @@ def _placed(network: MPCNet, device: torch.device) -> MPCNet:
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-OnStep = Callable[[Training, float], None]
-"""Told of every step and of the loss, smoothed over some fifty."""
+class Watcher(Protocol):
+    """Is told how a training goes."""
+
+    def stepped(self, training: Training, loss: float) -> None:
+        """A step was taken; the loss is smoothed over some fifty."""
+
+    def validated(self, training: Training, counts: Counts) -> None:
+        """The average's weights were validated."""
 
 
 def run(
@@ -201,7 +208,7 @@ def run(
     *,
     checkpoint_every: int = 100,
     validation: Validation | None = None,
-    on_step: OnStep | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> None:
     """Train to the end of the recipe; Ctrl-C saves and stops.
 
@@ -215,8 +222,8 @@ def run(
         while training.step < steps:
             loss = training.advance()
             smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
-            if on_step is not None:
-                on_step(training, smoothed)
+            for watcher in watchers:
+                watcher.stepped(training, smoothed)
             if training.step % checkpoint_every == 0:
                 pace = training.seconds / training.step
                 _log.info(
@@ -226,7 +233,9 @@ def run(
                 if validation is None:
                     training.save_weights(weights)
             if validation is not None and validation.due(training.step, steps):
-                _validate(training, validation, weights)
+                counts = _validate(training, validation, weights)
+                for watcher in watchers:
+                    watcher.validated(training, counts)
                 if validation.patience is not None and (
                     training.step - training.best_step >= validation.patience * validation.every
                 ):
@@ -238,7 +247,7 @@ def run(
             training.save_weights(weights)
 
 
-def _validate(training: Training, validation: Validation, best: Path) -> None:
+def _validate(training: Training, validation: Validation, best: Path) -> Counts:
     counts = validation(training.weights(), training.device)
     iou = counts.iou or 0.0
     _log.info(
@@ -253,6 +262,7 @@ def _validate(training: Training, validation: Validation, best: Path) -> None:
     if iou > training.best_iou:
         training.best_iou, training.best_step = iou, training.step
         training.save_weights(best)
+    return counts
 
 
 def with_overrides(recipe: Recipe, **changes: object) -> Recipe:
