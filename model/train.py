@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from model.training.curves import CurveLog
 from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
 from model.training.data.published import names_in, open_set
-from model.training.events import EventLog
 from model.training.progress import progress
 from model.training.train import Recipe, Training, run, with_overrides
 from model.training.validation import Validation
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
             training.resume(checkpoint)
         with (
             progress(Console(stderr=True), recipe.steps) as watchers,
-            closing(EventLog(options.output / "curves", training.step)) as events,
+            closing(CurveLog(options.output / "curves", training.step)) as events,
         ):
             run(training, options.output, validation=validation, watchers=[*watchers, events])
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _EVERY = 10
 
 
-class EventLog:
+class CurveLog:
     """Writes loss, learning rate and the figures of validations into a folder.
 
     See them with ``tensorboard --logdir FOLDER``. Without the package ``tensorboard`` nothing is

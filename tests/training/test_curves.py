@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from model.training.events import EventLog
+from model.training.curves import CurveLog
 from model.training.metrics import Counts
 from model.training.train import Recipe, Training
 
@@ -20,12 +20,12 @@ def at(step: int) -> Training:
 
 
 def test_a_resumed_training_goes_on_where_its_checkpoint_was(tmp_path: Path) -> None:
-    first = EventLog(tmp_path, 0)
+    first = CurveLog(tmp_path, 0)
     for step in range(1, 51):
         first.stepped(at(step), 1 / step)
     first.validated(at(50), Counts(pictures=1, true_positives=3, false_negatives=1))
     first.close()
-    second = EventLog(tmp_path, 30)
+    second = CurveLog(tmp_path, 30)
     for step in range(31, 61):
         second.stepped(at(step), 2 / step)
     second.close()
@@ -39,7 +39,7 @@ def test_a_resumed_training_goes_on_where_its_checkpoint_was(tmp_path: Path) -> 
 
 
 def test_validations_are_written(tmp_path: Path) -> None:
-    log = EventLog(tmp_path, 0)
+    log = CurveLog(tmp_path, 0)
     log.validated(at(50), Counts(pictures=1, true_positives=3, false_negatives=1))
     log.close()
     read = event_accumulator.EventAccumulator(str(tmp_path))
