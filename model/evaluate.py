@@ -16,14 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from model.checkpoint import LoadedNetwork, file_sha256, load_network, resolve_weights
-from model.engines import build_engine
-from model.engines.base import Engine
+from model.checkpoint import file_sha256, load_network, resolve_weights
 from model.training.data.noise import Noise
 from model.training.data.published import open_set
-from model.training.evaluation import evaluate_pictures, probability_of
+from model.training.evaluation import evaluate_pictures, exact_engine, probability_of
 from model.training.metrics import (
     FA_LIMIT,
     REFERENCE_THRESHOLD,
@@ -35,6 +34,9 @@ from model.training.metrics import (
 from model.training.pictures import panels, png, pr_picture
 
 FINISHED, FAILED, INTERRUPTED = 0, 1, 130
+
+# Even in the logit, as probabilities crowd at both ends; 0.5 is among them.
+CURVE_THRESHOLDS = tuple(float(p) for p in np.round(1 / (1 + np.exp(-np.linspace(-9, 9, 49))), 6))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,9 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for problem in pictures.problems:
             sys.stderr.write(f"left out: {problem}\n")
-        with closing(_engine(network, options)) as engine:
+        device = torch.device(options.device)
+        with closing(exact_engine(network, device, options.engine)) as engine:
             result, ious = evaluate_pictures(
-                engine, pictures, (options.threshold, network.info.threshold), options.noise
+                engine,
+                pictures,
+                (options.threshold, network.info.threshold, *CURVE_THRESHOLDS),
+                options.noise,
             )
             report = {
                 "weights": network.info.name,
@@ -144,22 +150,6 @@ def _noise(text: str) -> Noise:
         return Noise(kind, float(amount))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-# ---------------------------------------------------------------- running
-
-
-def _engine(network: LoadedNetwork, options: argparse.Namespace) -> Engine:
-    # Else a GPU would round to 10 bits in convolutions that are called single precision.
-    torch.backends.cudnn.allow_tf32 = False
-    return build_engine(
-        network,
-        torch.device(options.device),
-        kind=options.engine,
-        precision="fp32",
-        threads=None,
-        in_flight=1,
-    )
 
 
 # ---------------------------------------------------------------- figures

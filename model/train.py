@@ -33,18 +33,20 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="a set: DIR/ with image/ and mask/"
     )
     source.add_argument("--pack", type=Path, help="a pack of pictures (.npz)")
-    made.add_argument("--split", default="train", help="of the set: train, or a file of names")
+    made.add_argument("--split", default="train", help="with --data: train, or a file of names")
     made.add_argument(
         "--validate",
         type=Path,
         metavar="FILE",
-        help="names of the split to keep apart: the weights of the best IoU on them are kept",
+        help="with --data: names to keep apart; the weights of the best IoU on them are kept",
     )
     made.add_argument("--validate-every", type=int, default=500, metavar="N", help="steps")
     made.add_argument(
         "--patience", type=int, metavar="N", help="stop after N validations without a better IoU"
     )
-    made.add_argument("--skip-bad", action="store_true", help="leave the set's faulty pictures out")
+    made.add_argument(
+        "--skip-bad", action="store_true", help="with --data: leave faulty pictures out"
+    )
     made.add_argument("--output", type=Path, required=True, help="folder for what is written")
     made.add_argument("--name", default=defaults.name, help="name of the weights")
     made.add_argument("--width", type=int, default=defaults.width, help="32: mpcnet, 16: mpcnet-s")
@@ -112,9 +114,9 @@ def main(arguments: list[str] | None = None) -> int:
             training.resume(checkpoint)
         with (
             progress(Console(stderr=True), recipe.steps) as watchers,
-            closing(CurveLog(options.output / "curves", training.step)) as events,
+            closing(CurveLog(options.output / "curves", training.step)) as curves,
         ):
-            run(training, options.output, validation=validation, watchers=[*watchers, events])
+            run(training, options.output, validation=validation, watchers=[*watchers, curves])
     except KeyboardInterrupt:
         print("stopped; the checkpoint is saved: go on with --resume", file=sys.stderr)
         return 130

@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from model.checkpoint import LoadedNetwork
+from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
 from model.training.data.noise import Noise
 from model.training.data.published import PictureSet, Sample
 from model.training.metrics import Evaluation
 
-# Even in the logit, as probabilities crowd at both ends; 0.5 is among them.
-CURVE_THRESHOLDS = tuple(float(p) for p in np.round(1 / (1 + np.exp(-np.linspace(-9, 9, 49))), 6))
+
+def exact_engine(network: LoadedNetwork, device: torch.device, kind: str = "torch") -> Engine:
+    """An engine in single precision.
+
+    Args:
+        network: what it runs.
+        device: where.
+        kind: torch or openvino.
+
+    Raises:
+        ValueError: the device cannot run so.
+    """
+    # Else a GPU would round to 10 bits in convolutions that are called single precision.
+    torch.backends.cudnn.allow_tf32 = False
+    return build_engine(network, device, kind=kind, precision="fp32", threads=None, in_flight=1)
 
 
 def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:
@@ -26,7 +42,7 @@ def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:
 def evaluate_pictures(
     engine: Engine, pictures: PictureSet, thresholds: Sequence[float], noise: Noise | None = None
 ) -> tuple[Evaluation, list[float]]:
-    """Evaluate all pictures at the thresholds and at those of the curves.
+    """Evaluate all pictures at the thresholds.
 
     Returns:
         The figures, and each picture's own IoU at the first threshold.
@@ -34,7 +50,7 @@ def evaluate_pictures(
     Raises:
         ValueError: a picture cannot be read any more, or the network gives no numbers.
     """
-    result = Evaluation((*thresholds, *CURVE_THRESHOLDS))
+    result = Evaluation(thresholds)
     sums = [0.0]
     for sample in pictures:
         seen = noise(sample) if noise else sample

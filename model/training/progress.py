@@ -33,9 +33,7 @@ def progress(console: Console, steps: int) -> Iterator[list[Watcher]]:
         steps: of the whole training.
     """
     if not console.is_terminal:
-        handler: logging.Handler = logging.StreamHandler(console.file)
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+        logging.basicConfig(level=logging.INFO, format=_FORMAT, stream=console.file, force=True)
         yield []
         return
     logging.basicConfig(

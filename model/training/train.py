@@ -55,7 +55,7 @@ class Training:
     """One training: its network, optimiser, moving average and random state.
 
     Raises:
-        ValueError: a checkpoint to resume from belongs to another recipe.
+        ValueError: the pack holds nothing of what the recipe's crops show.
     """
 
     def __init__(self, pack: Pack, recipe: Recipe, device: str = "cpu") -> None:

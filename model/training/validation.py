@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from model.checkpoint import LoadedNetwork
-from model.engines import build_engine
 from model.training.data.published import PictureSet
-from model.training.evaluation import evaluate_pictures
+from model.training.evaluation import evaluate_pictures, exact_engine
 from model.training.metrics import Counts
 
 THRESHOLD = 0.5
@@ -42,8 +41,5 @@ class Validation:
 
     def __call__(self, weights: LoadedNetwork, device: torch.device) -> Counts:
         """The counts at the threshold 0.5."""
-        engine = build_engine(
-            weights, device, kind="torch", precision="fp32", threads=None, in_flight=1
-        )
-        with closing(engine):
+        with closing(exact_engine(weights, device)) as engine:
             return evaluate_pictures(engine, self.pictures, [THRESHOLD])[0].at(THRESHOLD)

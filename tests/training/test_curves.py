@@ -23,7 +23,6 @@ def test_a_resumed_training_goes_on_where_its_checkpoint_was(tmp_path: Path) -> 
     first = CurveLog(tmp_path, 0)
     for step in range(1, 51):
         first.stepped(at(step), 1 / step)
-    first.validated(at(50), Counts(pictures=1, true_positives=3, false_negatives=1))
     first.close()
     second = CurveLog(tmp_path, 30)
     for step in range(31, 61):

@@ -131,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for split in there:
             pictures = open_set(options.data, split, skip_bad=True)
             problems += pictures.problems
-            print(told(split, holdings(pictures), normalisation_of(pictures)))
+            normalisation = normalisation_of(pictures.name, map(grey8, pictures))
+            print(told(split, holdings(pictures), normalisation))
             if split == "train" and options.sheet is not None:
                 done = cv2.imencode(".png", contact_sheet(pictures))[1]
                 options.sheet.write_bytes(done.tobytes())

@@ -52,6 +52,3 @@ class Noise:
         if sample.image.dtype == np.uint8:
             return replace(sample, image=noisy.astype(np.uint8))
         return replace(sample, image=noisy.astype(np.uint16))
-
-
-# ---------------------------------------------------------------- files of a set

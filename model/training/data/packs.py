@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import TokenError
@@ -101,9 +102,10 @@ def pack_of(pictures: PictureSet) -> Pack:
         DatasetError: a picture changed or went away since it was checked.
     """
     samples = list(pictures)
-    normalisation = normalisation_of(pictures)
+    images = [grey8(sample) for sample in samples]
+    normalisation = normalisation_of(pictures.name, images)
     return Pack(
-        images=[grey8(sample) for sample in samples],
+        images=images,
         labels=[label_of(sample) for sample in samples],
         kinds=[pictures.name] * len(samples),
         mean=normalisation.mean,
@@ -121,17 +123,18 @@ def label_of(sample: Sample) -> NDArray[np.uint8]:
     return np.where(sample.truth, TARGET, 0).astype(np.uint8)
 
 
-def normalisation_of(pictures: PictureSet) -> Normalisation:
+def normalisation_of(name: str, images: Iterable[NDArray[np.uint8]]) -> Normalisation:
     """The published normalisation of a set of that name, else mean and deviation of its pixels.
 
-    Raises:
-        DatasetError: a picture changed or went away since it was checked.
+    Args:
+        name: of the set.
+        images: its pictures, (H, W) each, one or more; not looked at where it is published.
     """
-    if pictures.name in PUBLISHED_NORMALISATION:
-        return PUBLISHED_NORMALISATION[pictures.name]
+    if name in PUBLISHED_NORMALISATION:
+        return PUBLISHED_NORMALISATION[name]
     pixels, total, squares = 0, 0.0, 0.0
-    for sample in pictures:
-        grey = grey8(sample).astype(np.float64)
+    for image in images:
+        grey = image.astype(np.float64)
         pixels += grey.size
         total += float(grey.sum())
         squares += float(np.square(grey).sum())
