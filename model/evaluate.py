@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in pictures.problems:
             sys.stderr.write(f"left out: {problem}\n")
         device = torch.device(options.device)
-        with closing(exact_engine(network, device, options.engine)) as engine:
+        with exact_engine(network, device, options.engine) as engine:
             result, ious = evaluate_pictures(
                 engine,
                 pictures,

@@ -13,6 +13,7 @@ LEAVES = {
     "configs.load",
     "configs.schema",
     "streamer.types",
+    "streamer.protocols",
     "streamer.intensity",
     "streamer.redact",
 }

@@ -40,7 +40,8 @@ class CurveLog:
         """Every tenth step is written."""
         if training.step % _EVERY == 0:
             self._write("loss", loss, training.step)
-            self._write("learning rate", training.recipe.rate_at(training.step), training.step)
+            taken = training.recipe.rate_at(training.step - 1)
+            self._write("learning rate", taken, training.step)
 
     def validated(self, training: Training, counts: Counts) -> None:
         """Every rate that there is."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from model.training.data.published import PictureSet, Sample
 from model.training.metrics import Evaluation
 
 
-def exact_engine(network: LoadedNetwork, device: torch.device, kind: str = "torch") -> Engine:
-    """An engine in single precision.
+@contextmanager
+def exact_engine(
+    network: LoadedNetwork, device: torch.device, kind: str = "torch"
+) -> Iterator[Engine]:
+    """An engine in single precision, closed at the end.
 
     Args:
         network: what it runs.
@@ -28,8 +32,15 @@ def exact_engine(network: LoadedNetwork, device: torch.device, kind: str = "torc
         ValueError: the device cannot run so.
     """
     # Else a GPU would round to 10 bits in convolutions that are called single precision.
+    before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
-    return build_engine(network, device, kind=kind, precision="fp32", threads=None, in_flight=1)
+    try:
+        with closing(
+            build_engine(network, device, kind=kind, precision="fp32", threads=None, in_flight=1)
+        ) as engine:
+            yield engine
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:

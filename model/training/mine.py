@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,21 +103,22 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--threads", type=int, help="of the CPU; all cores unless given")
     options = made.parse_args(arguments)
     try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         pack = load_pack(options.pack)
         network = load_network(resolve_weights(options.weights))
-        engine = build_engine(
-            network,
-            torch.device("cpu"),
-            precision="auto",
-            threads=options.threads,
-            in_flight=1,
-        )
         background = [i for i, kind in enumerate(pack.kinds) if kind != FLOCK]
         rng = np.random.default_rng(options.seed)
         count = min(options.pictures, len(background))
         chosen = sorted(int(i) for i in rng.choice(background, count, replace=False))
-        hard = mine(pack, engine, chosen, options.threshold, network.info.picture_size)
+        cpu = torch.device("cpu")
+        with closing(
+            build_engine(network, cpu, precision="auto", threads=options.threads, in_flight=1)
+        ) as engine:
+            hard = mine(pack, engine, chosen, options.threshold, network.info.picture_size)
         save_pack(options.output, replace(pack, hard=hard))
+    except KeyboardInterrupt:
+        print("model.training.mine: interrupted, nothing is written", file=sys.stderr)
+        return 130
     except (ValueError, OSError) as error:
         print(f"model.training.mine: {error}", file=sys.stderr)
         return 1

@@ -139,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--scenes", type=int, default=150, help="synthetic scenes, 4 frames each")
     options = made.parse_args(arguments)
     try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         clips = sorted(set(names_in(splits / "ir-video.train.txt")) - UNRELIABLE)
         own = names_in(splits / "NUAA-SIRST.val.txt")
         pictures = open_set(options.data / "NUAA-SIRST", "train", leave_out=own)
@@ -149,18 +150,21 @@ def main(arguments: list[str] | None = None) -> int:
         ]
         for clip in clips:
             samples += clip_frames(options.data / "ir-video" / f"{clip}.mp4")
+        pixels = np.concatenate([image.ravel()[::97] for image, _, _ in samples])
+        pack = Pack(
+            images=[image for image, _, _ in samples],
+            labels=[label for _, label, _ in samples],
+            kinds=[kind for _, _, kind in samples],
+            mean=float(pixels.mean()),
+            std=float(pixels.std()),
+        )
+        save_pack(options.output, pack)
+    except KeyboardInterrupt:
+        print("model.training.pack: interrupted, nothing is written", file=sys.stderr)
+        return 130
     except (DatasetError, OSError, StreamError) as error:
         print(f"model.training.pack: {error}", file=sys.stderr)
         return 1
-    pixels = np.concatenate([image.ravel()[::97] for image, _, _ in samples])
-    pack = Pack(
-        images=[image for image, _, _ in samples],
-        labels=[label for _, label, _ in samples],
-        kinds=[kind for _, _, kind in samples],
-        mean=float(pixels.mean()),
-        std=float(pixels.std()),
-    )
-    save_pack(options.output, pack)
     print(f"{len(samples)} pictures, mean {pack.mean:.2f}, deviation {pack.std:.2f}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the precision-recall curve, and panels of finds and misses."""
+"""Pictures for people: a set's contact sheet, and an evaluation's curve, finds and misses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.training.data.noise import Noise
+from model.training.data.packs import grey8
 from model.training.data.published import PictureSet, Sample
 from model.training.metrics import Evaluation, components, count, match
 
 _PANEL_ROWS = 8
 _TILE = 300
+_SHEET_COLUMNS, _SHEET_ROWS = 10, 8
+_SHEET_TILE = 120
 _HIT, _MISS, _FALSE = (60, 200, 60), (60, 60, 255), (0, 165, 255)  # BGR
 _INK, _PAPER, _PALE = (40, 40, 40), (255, 255, 255), (225, 225, 225)
 
@@ -48,6 +51,26 @@ def pr_picture(result: Evaluation, marked: Sequence[float]) -> NDArray[np.uint8]
     _write(page, f"precision over recall of pixels, area {area}", (left, 26))
     _write(page, "recall", (left + side // 2 - 20, top + side + 42))
     return page
+
+
+def contact_sheet(pictures: PictureSet) -> NDArray[np.uint8]:
+    """(H, W, 3) BGR: pictures from all over a split, a ring around every target.
+
+    Raises:
+        DatasetError: a picture changed or went away since it was checked.
+    """
+    count = min(len(pictures), _SHEET_COLUMNS * _SHEET_ROWS)
+    wide, high = _SHEET_TILE + 4, _SHEET_TILE + 18
+    rows = -(-count // _SHEET_COLUMNS)
+    sheet = np.full((rows * high, _SHEET_COLUMNS * wide, 3), _PAPER, np.uint8)
+    for place, index in enumerate(np.linspace(0, len(pictures) - 1, count).round().astype(int)):
+        sample = pictures[int(index)]
+        tile = _coloured(_scaled(grey8(sample), _SHEET_TILE))
+        _ring(tile, components(sample.truth).centroids, sample.truth.shape, _FALSE)
+        top, left = (place // _SHEET_COLUMNS) * high, (place % _SHEET_COLUMNS) * wide
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+        _write(sheet, sample.name[-14:], (left, top + _SHEET_TILE + 12))
+    return sheet
 
 
 def panels(
@@ -106,7 +129,6 @@ def _outcome(
     missed = np.setdiff1d(np.arange(len(true_parts.areas)), pairs[:, 0])
     false = np.setdiff1d(np.arange(len(parts.areas)), pairs[:, 1])
     tile = _coloured(_scaled(grey) // 2)
-    scale = _TILE / max(grey.shape)
     for those, which, colour in (
         (true_parts, missed, _MISS),
         (parts, false, _FALSE),
@@ -114,15 +136,28 @@ def _outcome(
     ):
         mask = np.isin(those.labels, which + 1).astype(np.uint8)
         tile[_scaled(mask, points=True) > 0] = colour
-        for row, column in those.centroids[which]:
-            centre = (round((column + 0.5) * scale), round((row + 0.5) * scale))
-            cv2.circle(tile, centre, 9, colour, 1, cv2.LINE_AA)
+        _ring(tile, those.centroids[which], grey.shape, colour)
     return tile
 
 
-def _scaled(grey: NDArray[np.uint8], *, points: bool = False) -> NDArray[np.uint8]:
-    """The picture with its longer side TILE px; with points, no bright one is lost by it."""
-    scale = _TILE / max(grey.shape)
+def _ring(
+    tile: NDArray[np.uint8],
+    centroids: NDArray[np.float64],
+    shape: tuple[int, ...],
+    colour: tuple[int, int, int],
+) -> None:
+    """A ring around every (row, column) of a picture of that shape, in place on its tile."""
+    scale = max(tile.shape) / max(shape)
+    for row, column in centroids:
+        centre = (round((column + 0.5) * scale), round((row + 0.5) * scale))
+        cv2.circle(tile, centre, max(tile.shape) // 33, colour, 1, cv2.LINE_AA)
+
+
+def _scaled(
+    grey: NDArray[np.uint8], side: int = _TILE, *, points: bool = False
+) -> NDArray[np.uint8]:
+    """The picture with its longer side of so many px; with points, no bright one is lost by it."""
+    scale = side / max(grey.shape)
     if points and scale < 1:
         reach = int(np.ceil(1 / scale))
         grey = np.asarray(cv2.dilate(grey, np.ones((reach, reach), np.uint8)), np.uint8)

@@ -6,59 +6,54 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from model.checkpoint import LoadedNetwork, NetworkInfo, load_network, save_network
 from model.mpcnet import MPCNet, attention_grid_of
-from model.training.data.crops import CropSampler, CropSettings
+from model.training.data.crops import CropSampler
 from model.training.data.packs import IGNORE, TARGET, Pack
 from model.training.losses import segmentation_loss
 from model.training.metrics import Counts
+from model.training.recipe import Recipe
 from model.training.validation import Validation
+from model.training.widen import widened
+from model.training.world import World
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides how a training goes. Saved with the weights."""
-
-    name: str = "mpcnet-s-live"
-    width: int = 16
-    steps: int = 6000
-    batch: int = 8
-    """Crops a step, of the middle size; of the others, about as many pixels."""
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
-    warmup_steps: int = 100
-    ema: float = 0.995
-    """Decay of the moving average of the weights, which is what gets saved."""
-    seed: int = 2026
-    threads: int | None = None
-    crops: CropSettings = field(default_factory=CropSettings)
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate: a linear warm-up, then a cosine down to a hundredth."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        part = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
-
-
 class Training:
-    """One training: its network, optimiser, moving average and random state.
+    """One training: its network, optimiser and moving average.
+
+    What a step draws follows from the recipe's seed, the process and the step's number alone, so
+    there is no random state to keep.
+
+    Args:
+        pack: what is trained on.
+        recipe: how.
+        device: on which.
+        world: the processes that train together; the batch is shared out among them.
 
     Raises:
-        ValueError: the pack holds nothing of what the recipe's crops show.
+        ValueError: the pack holds nothing of what the recipe's crops show, or the batch cannot be
+            shared out evenly.
     """
 
-    def __init__(self, pack: Pack, recipe: Recipe, device: str = "cpu") -> None:
+    def __init__(
+        self, pack: Pack, recipe: Recipe, device: str = "cpu", world: World | None = None
+    ) -> None:
+        self.world = world or World()
+        if recipe.batch % self.world.size:
+            raise ValueError(
+                f"a batch of {recipe.batch} cannot be shared out among {self.world.size} processes"
+            )
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
@@ -71,51 +66,79 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self.sampler = CropSampler(pack, recipe.crops, np.random.default_rng(recipe.seed))
+        self.sampler = CropSampler(pack, recipe.crops, self.device)
+        self.origin: dict[str, object] = {}
+        """What it was trained on and from, for the weights to tell; JSON."""
         self.step = 0
         self.seconds = 0.0
         self.best_iou, self.best_step = -1.0, 0
         """Of the validations so far, and after which step."""
+        self.validated = 0
+        """The step after which the last validation was."""
 
     def finetune_from(self, weights: Path) -> None:
-        """Start from other weights' parameters.
+        """Start from other weights' parameters; from those of half the width, widened.
 
         Raises:
             WeightsError: they cannot be read.
             ValueError: they have another width.
         """
-        loaded = load_network(weights)
+        loaded: MPCNet = load_network(weights)
+        if 2 * loaded.width == self.recipe.width:
+            loaded = widened(loaded, np.random.default_rng(self.recipe.seed))
         if loaded.width != self.recipe.width:
             raise ValueError(
-                f"{weights} has width {loaded.width}, this training width {self.recipe.width}"
+                f"{weights} has width {loaded.width}, this training width {self.recipe.width}: "
+                "expected the same or half of it"
             )
         self.network.load_state_dict(loaded.state_dict())
         self.average.load_state_dict(loaded.state_dict())
 
     def advance(self) -> float:
-        """Take one optimiser step; returns the loss."""
+        """Take one optimiser step; returns the loss.
+
+        Raises:
+            FloatingPointError: the loss is no number any more; the step is not taken.
+        """
         started = time.monotonic()
-        recipe = self.recipe
+        recipe, world = self.recipe, self.world
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate_at(self.step)
-        pictures, labels = self.sampler.batch(recipe.batch)
-        x = torch.from_numpy(pictures).to(self.device)
+        rng = np.random.default_rng((recipe.seed, world.rank, self.step))
+        x, label = self.sampler.batch(recipe.batch // world.size, rng)
         x = x.contiguous(memory_format=torch.channels_last)
-        label = torch.from_numpy(labels).to(self.device)
         target, weight = (label == TARGET).float(), (label != IGNORE).float()
 
-        self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        self._set_mode(frozen=recipe.frozen_at(self.step))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             logits = self.network.forward_logits(x, attention_grid_of(x.shape[-1]))
         loss = segmentation_loss(tuple(part.float() for part in logits), target, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        shown = loss.detach().clone()
+        world.average([shown, *self._shared()])
+        if not math.isfinite(value := float(shown)):
+            raise FloatingPointError(
+                f"the loss of step {self.step + 1} is {value}: lower the learning rate"
+            )
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self._update_average()
         self.step += 1
         self.seconds += time.monotonic() - started
-        return float(loss.detach())
+        return value
+
+    def _shared(self) -> list[Tensor]:
+        """What the processes have to agree on after a backward pass."""
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return gradients + [b for b in self.network.buffers() if b.is_floating_point()]
+
+    def _set_mode(self, *, frozen: bool) -> None:
+        self.network.train()
+        if frozen:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -134,38 +157,49 @@ class Training:
         """Write all that a resumed training needs, atomically."""
         state = {
             "recipe": json.dumps(asdict(self.recipe)),
+            "processes": self.world.size,
+            "origin": json.dumps(self.origin),
             "step": self.step,
             "seconds": self.seconds,
             "best_iou": self.best_iou,
             "best_step": self.best_step,
+            "validated": self.validated,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "numpy_random": json.dumps(self.sampler.rng.bit_generator.state),
-            "torch_random": torch.get_rng_state(),
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on where a checkpoint stopped, bit for bit on one device.
+        """Go on where a checkpoint stopped; on a CPU bit for bit.
 
         Raises:
-            ValueError: it was written under another recipe.
+            ValueError: it is no checkpoint, was written under another recipe, or was validated on
+                other pictures, which this training might learn from.
         """
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        state = _checkpoint(path, self.device)
         theirs, ours = json.loads(state["recipe"]), json.loads(json.dumps(asdict(self.recipe)))
+        theirs["processes"], ours["processes"] = state["processes"], self.world.size
         differing = sorted(key for key in ours if theirs.get(key) != ours[key] and key != "threads")
         if differing:
             raise ValueError(f"{path} was trained under another recipe: {', '.join(differing)}")
+        origin = json.loads(state["origin"])
+        if origin.get("validation") != self.origin.get("validation"):
+            raise ValueError(
+                f"{path} was validated on {origin.get('validation') or 'nothing'}: "
+                "give --validate as it was given"
+            )
+        if origin.get("data") != self.origin.get("data"):
+            _log.warning("%s was trained on other data; this goes on with what it is given", path)
+        self.origin = {**origin, **self.origin}
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.sampler.rng.bit_generator.state = json.loads(state["numpy_random"])
-        torch.set_rng_state(state["torch_random"].cpu())
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.best_iou, self.best_step = float(state["best_iou"]), int(state["best_step"])
+        self.validated = int(state["validated"])
 
     def weights(self) -> LoadedNetwork:
         """The moving average, as a network that carries what must travel with it."""
@@ -176,7 +210,13 @@ class Training:
             std=self.pack.std,
             picture_size=max(self.recipe.crops.sizes),
             threshold=0.5,
-            recipe={**asdict(self.recipe), "step": self.step, "seconds": round(self.seconds)},
+            recipe={
+                **asdict(self.recipe),
+                **self.origin,
+                "processes": self.world.size,
+                "step": self.step,
+                "seconds": round(self.seconds),
+            },
         )
         loaded = LoadedNetwork(info)
         loaded.load_state_dict(self.average.state_dict())
@@ -190,6 +230,24 @@ class Training:
 
 def _placed(network: MPCNet, device: torch.device) -> MPCNet:
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+_PARTS = {
+    *("recipe", "processes", "origin", "step", "seconds", "best_iou", "best_step", "validated"),
+    *("network", "average", "optimiser"),
+}
+
+
+def _checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there: nothing to resume") from None
+    except Exception as error:  # torch raises errors of every kind over damaged files
+        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not state.keys() >= _PARTS:
+        raise ValueError(f"{path} is not a checkpoint of this program")
+    return state
 
 
 class Watcher(Protocol):
@@ -209,42 +267,65 @@ def run(
     checkpoint_every: int = 100,
     validation: Validation | None = None,
     watchers: Sequence[Watcher] = (),
-) -> None:
-    """Train to the end of the recipe; Ctrl-C saves and stops.
+    stopping: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train to the end of the recipe, or to the step after which it shall stop.
 
     Writes ``checkpoint.pt`` (to resume) and ``NAME.safetensors`` into ``output``: the newest
     weights, or, with a validation, those of the best IoU so far.
+
+    Args:
+        training: what to run.
+        output: folder for what is written; made if need be.
+        checkpoint_every: steps.
+        validation: what the weights are asked now and then; None: nothing.
+        watchers: are told how it goes.
+        stopping: asked after each step whether to stop there.
+
+    Returns:
+        Whether it came to its end; not if it was stopped.
+
+    Raises:
+        FloatingPointError: the loss is no number any more; the checkpoint is that of before.
     """
     output.mkdir(parents=True, exist_ok=True)
-    weights, steps = output / f"{training.recipe.name}.safetensors", training.recipe.steps
+    weights = output / f"{training.recipe.name}.safetensors"
+    steps, leads = training.recipe.steps, training.world.leads
+
+    def save() -> None:
+        if leads:
+            training.save_checkpoint(output / "checkpoint.pt")
+            if validation is None:
+                training.save_weights(weights)
+
     smoothed = math.nan
-    try:
-        while training.step < steps:
-            loss = training.advance()
-            smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
-            for watcher in watchers:
-                watcher.stepped(training, smoothed)
-            if training.step % checkpoint_every == 0:
-                pace = training.seconds / training.step
-                _log.info(
-                    "step %d of %d, loss %.4f, %.2f s a step", training.step, steps, smoothed, pace
-                )
-                training.save_checkpoint(output / "checkpoint.pt")
-                if validation is None:
-                    training.save_weights(weights)
-            if validation is not None and validation.due(training.step, steps):
+    while True:
+        if validation is not None and validation.due(training.step, steps, training.validated):
+            if leads:
                 counts = _validate(training, validation, weights)
                 for watcher in watchers:
                     watcher.validated(training, counts)
-                if validation.patience is not None and (
-                    training.step - training.best_step >= validation.patience * validation.every
-                ):
-                    _log.info("stopped early: the best is that of step %d", training.best_step)
-                    break
-    finally:
-        training.save_checkpoint(output / "checkpoint.pt")
-        if validation is None:
-            training.save_weights(weights)
+            training.validated = training.step
+            save()
+            over = leads and validation.exhausted(training.step - training.best_step)
+            if training.world.any(over, training.device):
+                _log.info("stopped early: the best is that of step %d", training.best_step)
+                return True
+        if training.step >= steps:
+            return True
+        loss = training.advance()
+        smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
+        for watcher in watchers:
+            watcher.stepped(training, smoothed)
+        stop = training.world.any(stopping(), training.device)
+        if stop or training.step % checkpoint_every == 0 or training.step == steps:
+            pace = training.seconds / training.step
+            _log.info(
+                "step %d of %d, loss %.4f, %.2f s a step", training.step, steps, smoothed, pace
+            )
+            save()
+        if stop:
+            return False
 
 
 def _validate(training: Training, validation: Validation, best: Path) -> Counts:
@@ -260,11 +341,6 @@ def _validate(training: Training, validation: Validation, best: Path) -> Counts:
         ", the best so far" if iou > training.best_iou else "",
     )
     if iou > training.best_iou:
-        training.best_iou, training.best_step = iou, training.step
         training.save_weights(best)
+        training.best_iou, training.best_step = iou, training.step
     return counts
-
-
-def with_overrides(recipe: Recipe, **changes: object) -> Recipe:
-    """The recipe with those fields changed that are not None."""
-    return replace(recipe, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]

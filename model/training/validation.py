@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -35,11 +34,15 @@ class Validation:
             if value is not None and value < 1:
                 raise ValueError(f"{name} of a validation is {value}, expected 1 or more")
 
-    def due(self, step: int, steps: int) -> bool:
-        """Whether to validate after so many steps of all."""
-        return step % self.every == 0 or step == steps
+    def due(self, step: int, steps: int, validated: int) -> bool:
+        """Whether to validate after so many steps of all; the last time was after ``validated``."""
+        return step > validated and (step % self.every == 0 or step == steps)
+
+    def exhausted(self, steps_since_best: int) -> bool:
+        """Whether the training has gone without a better IoU for too long."""
+        return self.patience is not None and steps_since_best >= self.patience * self.every
 
     def __call__(self, weights: LoadedNetwork, device: torch.device) -> Counts:
         """The counts at the threshold 0.5."""
-        with closing(exact_engine(weights, device)) as engine:
+        with exact_engine(weights, device) as engine:
             return evaluate_pictures(engine, self.pictures, [THRESHOLD])[0].at(THRESHOLD)

@@ -39,8 +39,10 @@ def test_crops_are_drawn_around_the_mined_places_by_their_share() -> None:
 
     def shown(hard: float) -> float:
         settings = CropSettings(sizes=(32,), share=(("clip", 1.0),), hard=hard, pasted=0.0)
-        pictures, _ = CropSampler(pack, settings, np.random.default_rng(0)).batch(60)
-        return float(np.mean([np.ptp(picture) > 40 for picture in pictures]))
+        pictures, _ = CropSampler(pack, settings).batch(60, np.random.default_rng(0))
+        return float(
+            (pictures.amax(dim=(1, 2, 3)) - pictures.amin(dim=(1, 2, 3)) > 40).float().mean()
+        )
 
     assert shown(1.0) > 0.95
     assert shown(0.0) < 0.4
@@ -52,8 +54,8 @@ def test_a_picture_with_many_mined_places_is_shown_no_more_often_than_one_with_o
     many = [[0, row, column] for row in range(32) for column in range(32)]
     pack = replace(pack, hard=np.array([*many, [1, 16, 16]]))
     settings = CropSettings(sizes=(32,), share=(("clip", 1.0),), hard=1.0, pasted=0.0)
-    pictures, _ = CropSampler(pack, settings, np.random.default_rng(0)).batch(300)
-    bright = float(np.mean([picture.mean() > 120 for picture in pictures]))
+    pictures, _ = CropSampler(pack, settings).batch(300, np.random.default_rng(0))
+    bright = float((pictures.mean(dim=(1, 2, 3)) > 120).float().mean())
     assert 0.4 < bright < 0.6
 
 
@@ -62,7 +64,7 @@ def test_a_flock_is_only_seen_around_its_labelled_bird() -> None:
     label[40, 50] = TARGET
     pack = Pack([image], [label], [FLOCK], mean=0.0, std=1.0)
     settings = CropSettings(sizes=(32,), share=((FLOCK, 1.0),), pasted=0.0, centred=0.0)
-    _, labels = CropSampler(pack, settings, np.random.default_rng(0)).batch(40)
+    _, labels = CropSampler(pack, settings).batch(40, np.random.default_rng(0))
     assert all((each == TARGET).any() for each in labels)
 
 

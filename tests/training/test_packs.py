@@ -58,7 +58,7 @@ def test_the_command_trains_on_a_set_without_the_names_kept_for_validation(
     weights = load_network(tmp_path / "out/tiny.safetensors")
     pack = pack_of(open_set(data, "train", leave_out=["a", "c"]))
     assert (len(pack.images), weights.info.mean) == (2, pytest.approx(pack.mean))
-    assert "validation at step 1: IoU 0." in capsys.readouterr().err
+    assert "validation at step 1: IoU" in capsys.readouterr().err
 
     (data / "mask/b.png").unlink()
     assert main([*arguments[:5], str(tmp_path / "other"), *arguments[6:]]) == 1

@@ -1,5 +1,6 @@
 """Training goes on where it stopped, and boxes become masks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 from model.checkpoint import load_network
 from model.train import main
 from model.training.data.boxes import mask_from_box
-from model.training.data.crops import CropSampler, CropSettings
-from model.training.data.packs import IGNORE, TARGET, Pack, load_pack, save_pack
+from model.training.data.crops import CropSettings
+from model.training.data.packs import TARGET, Pack, load_pack, save_pack
 from model.training.losses import segmentation_loss
-from model.training.train import Recipe, Training, run
+from model.training.recipe import Recipe
+from model.training.train import Training, run
 
 RECIPE = Recipe(
     name="tiny",
@@ -102,12 +104,6 @@ def test_something_else_is_no_pack(pack: Pack, tmp_path: Path, damage: str) -> N
         load_pack(path)
 
 
-@pytest.mark.parametrize("sizes", [(), (16,), (64, 100), (96, 64)])
-def test_sides_that_no_network_can_be_trained_on_are_refused(sizes: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="expected multiples of 8"):
-        CropSettings(sizes=sizes)
-
-
 def test_the_command_overwrites_no_other_training(
     pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,19 +121,82 @@ def test_the_command_overwrites_no_other_training(
     assert written == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.*")}
 
 
-def test_batches_are_of_every_size_and_of_about_as_many_pixels(pack: Pack) -> None:
-    settings = CropSettings(sizes=(32, 48, 80), share=(("clip", 1.0),))
-    sampler = CropSampler(pack, settings, np.random.default_rng(0))
-    shapes = {sampler.batch(4)[0].shape for _ in range(30)}
-    assert shapes == {(9, 1, 32, 32), (4, 1, 48, 48), (1, 1, 80, 80)}
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        ("--validate kept.txt", 2, "--validate goes with --data"),
+        ("--skip-bad", 2, "--skip-bad goes with --data"),
+        ("--patience 3", 2, "--patience needs --validate"),
+        ("--name a/b", 2, "--name 'a/b' is no name"),
+        ("--steps 3 --epochs 1", 2, "not allowed with"),
+        ("--device gpu", 1, "expected auto, cpu, cuda or cuda:N"),
+        ("--device cuda:99", 1, "PyTorch sees"),
+        ("--threads 0", 1, "threads of a training is 0"),
+        ("--steps -1", 1, "steps of a training is -1"),
+        ("--batch 0", 1, "batch of a training is 0"),
+        ("--learning-rate nan", 1, "the learning rate is nan"),
+        ("--frozen-statistics 2", 1, "frozen statistics is 2, expected 0 to 1"),
+        ("--resume", 1, "is not there: nothing to resume"),
+        ("--steps 3 --learning-rate 1e30", 1, "is nan: lower the learning rate"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, code: int, told: str
+) -> None:
+    save_pack(tmp_path / "pack.npz", pack)
+    arguments = ["--pack", str(tmp_path / "pack.npz"), "--output", str(tmp_path / "out")]
+    arguments += ["--width", "4", "--crop", "32", *given.split()]
+    try:
+        assert main(arguments) == code
+    except SystemExit as end:
+        assert (code, end.code) == (2, 2)
+    written = capsys.readouterr().err
+    assert told in written.splitlines()[-1]
+    assert "Traceback" not in written
 
 
-def test_small_pictures_are_padded_with_what_the_loss_ignores() -> None:
-    small = Pack([np.full((20, 25), 80, np.uint8)], [np.zeros((20, 25), np.uint8)], ["clip"], 80, 9)
-    settings = CropSettings(sizes=(32,), share=(("clip", 1.0),), pasted=0.0)
-    pictures, labels = CropSampler(small, settings, np.random.default_rng(0)).batch(2)
-    assert pictures.shape == labels.shape == (2, 1, 32, 32)
-    assert [(label != IGNORE).sum() for label in labels] == [500, 500]
+@pytest.mark.parametrize("damage", ["text", "empty", "cut off", "of something else"])
+def test_a_damaged_checkpoint_is_told_and_kept(pack: Pack, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "checkpoint.pt"
+    Training(pack, RECIPE).save_checkpoint(path)
+    whole = path.read_bytes()
+    if damage == "of something else":
+        torch.save({"step": 3}, path)
+    else:
+        path.write_bytes({"text": b"nothing", "empty": b""}.get(damage, whole[: len(whole) // 2]))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"not a (readable )?checkpoint"):
+        Training(pack, RECIPE).resume(path)
+    assert path.read_bytes() == before
+
+
+def test_the_last_steps_leave_the_running_statistics_alone(pack: Pack) -> None:
+    training = Training(pack, replace(RECIPE, frozen_statistics=0.5))
+    seen = []
+    for _ in range(4):
+        training.advance()
+        seen.append(int(training.network.encoder1.bn.num_batches_tracked))
+    assert seen == [1, 2, 2, 2]
+
+
+def test_brain_floats_train_too(pack: Pack) -> None:
+    exact, half = (Training(pack, replace(RECIPE, precision=p)) for p in ("fp32", "bf16"))
+    assert half.advance() == pytest.approx(exact.advance(), rel=0.05)
+    assert all(p.dtype == torch.float32 for p in half.network.parameters())
+
+
+def test_a_training_may_start_from_weights_of_half_its_width(pack: Pack, tmp_path: Path) -> None:
+    narrow = Training(pack, RECIPE)
+    narrow.advance()
+    narrow.save_weights(tmp_path / "narrow.safetensors")
+    wide = Training(pack, replace(RECIPE, width=8))
+    wide.finetune_from(tmp_path / "narrow.safetensors")
+    x = torch.randn(1, 1, 32, 32)
+    theirs = load_network(tmp_path / "narrow.safetensors")
+    with torch.no_grad():
+        torch.testing.assert_close(wide.average.eval()(x), theirs(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="expected the same or half of it"):
+        Training(pack, replace(RECIPE, width=12)).finetune_from(tmp_path / "narrow.safetensors")
 
 
 def test_the_loss_falls_with_the_answer_and_does_not_look_where_it_must_not() -> None:

@@ -1,16 +1,20 @@
 """A training keeps the weights that do best on pictures it never sees, and ends when none do."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from model.checkpoint import LoadedNetwork, load_network
 from model.training.data.crops import CropSettings
 from model.training.data.packs import TARGET, Pack
-from model.training.data.published import PictureSet
-from model.training.metrics import Counts
-from model.training.train import Recipe, Training, run
+from model.training.data.published import PictureSet, open_set
+from model.training.metrics import Counts, Evaluation
+from model.training.recipe import Recipe
+from model.training.train import Training, run
 from model.training.validation import Validation
 
 NOTHING = PictureSet("none", ())
@@ -67,3 +71,83 @@ def test_what_was_best_is_known_after_a_resume(tmp_path: Path) -> None:
 def test_numbers_under_one_are_refused(every: int, patience: int | None) -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
         Validation(NOTHING, every, patience)
+
+
+def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path: Path) -> None:
+    class CutOff(Scripted):
+        def __call__(self, weights: LoadedNetwork, device: object) -> Counts:
+            raise KeyboardInterrupt
+
+    subject = training()
+    with pytest.raises(KeyboardInterrupt):
+        run(subject, tmp_path, checkpoint_every=6, validation=CutOff(NOTHING, 6))
+    again = training()
+    again.resume(tmp_path / "checkpoint.pt")
+    assert again.step == 6
+    assert run(again, tmp_path, validation=Scripted(NOTHING, 1))
+    assert load_network(tmp_path / "tiny.safetensors").info.recipe["step"] == 6
+
+
+def test_a_stop_where_a_validation_is_due_leaves_it_to_the_resumed_training(tmp_path: Path) -> None:
+    subject = training()
+    stops = iter([False, True])
+    assert not run(subject, tmp_path, validation=Scripted(NOTHING, 2), stopping=lambda: next(stops))
+    assert (subject.step, subject.validated) == (2, 0)
+    again = training()
+    again.resume(tmp_path / "checkpoint.pt")
+    run(again, tmp_path, validation=Scripted(NOTHING, 2, patience=1))
+    assert (again.best_step, again.best_iou) == (4, 0.4)
+
+
+def test_what_could_not_be_saved_is_not_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = training()
+
+    def full(path: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(subject, "save_weights", full)
+    with pytest.raises(OSError, match="no space"):
+        run(subject, tmp_path, validation=Scripted(NOTHING, 1))
+    assert subject.best_step == 0
+
+
+def test_a_training_validated_on_pictures_kept_apart_goes_on_only_with_them(tmp_path: Path) -> None:
+    first = training()
+    first.origin = {"validation": "kept.txt, 3 pictures"}
+    first.save_checkpoint(tmp_path / "checkpoint.pt")
+    for other in ({}, {"validation": "kept.txt, 4 pictures"}):
+        second = training()
+        second.origin = {**other}
+        with pytest.raises(ValueError, match="3 pictures: give --validate as"):
+            second.resume(tmp_path / "checkpoint.pt")
+
+
+def test_a_validation_counts_as_an_evaluation_of_the_saved_weights_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for folder in ("image", "mask"):
+        (tmp_path / "SET" / folder).mkdir(parents=True)
+    for name in "ab":
+        picture, mask = rng.integers(60, 90, (40, 52)), np.zeros((40, 52))
+        picture[20:23, 30:33], mask[20:23, 30:33] = 200, 255
+        cv2.imwrite(str(tmp_path / f"SET/image/{name}.png"), picture)
+        cv2.imwrite(str(tmp_path / f"SET/mask/{name}.png"), mask)
+    (tmp_path / "SET/kept.txt").write_text("a\nb\n")
+    pictures = open_set(tmp_path / "SET", str(tmp_path / "SET/kept.txt"))
+    subject = training()
+    seen: list[Counts] = []
+    watcher = SimpleNamespace(
+        stepped=lambda *_: None, validated=lambda _, counts: seen.append(counts)
+    )
+    run(subject, tmp_path, validation=Validation(pictures, 6), watchers=[watcher])
+    weights = subject.weights()
+    expected = Evaluation([0.5])
+    with torch.no_grad():
+        for sample in pictures:
+            x = torch.from_numpy((sample.image.astype(np.float32) - 75) / 12)[None, None]
+            padded = torch.nn.functional.pad(x, (0, 12, 0, 24))
+            probability = weights(padded, attention_grid=4)[0, 0, :40, :52]
+            expected.update(probability.numpy(), sample.truth)
+    assert seen == [expected.at(0.5)]
+    assert (seen[0].pictures, sum(seen[0].targets)) == (2, 2)

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from model.training.data.packs import grey8, normalisation_of
 from model.training.data.published import (
@@ -22,11 +20,9 @@ from model.training.data.published import (
     open_set,
 )
 from model.training.metrics import SIZES_PX, components
+from model.training.pictures import contact_sheet, png
 
 _SPLITS = ("train", "test")
-_SHEET_COLUMNS, _SHEET_ROWS = 10, 8
-_TILE = 120
-_RING = (0, 165, 255)  # BGR
 
 
 @dataclass(slots=True)
@@ -86,34 +82,6 @@ def told(split: str, found: Holdings, normalisation: Normalisation) -> str:
     return "\n".join(lines)
 
 
-def contact_sheet(pictures: PictureSet) -> NDArray[np.uint8]:
-    """(H, W, 3) BGR: pictures from all over the split, a ring around every target.
-
-    Raises:
-        DatasetError: a picture changed or went away since it was checked.
-    """
-    count = min(len(pictures), _SHEET_COLUMNS * _SHEET_ROWS)
-    rows = -(-count // _SHEET_COLUMNS)
-    cell = _TILE + 4
-    sheet = np.full((rows * (cell + 14), _SHEET_COLUMNS * cell, 3), 255, np.uint8)
-    for place, index in enumerate(np.linspace(0, len(pictures) - 1, count).round().astype(int)):
-        sample = pictures[int(index)]
-        grey = grey8(sample)
-        scale = _TILE / max(grey.shape)
-        height, width = (max(1, round(length * scale)) for length in grey.shape)
-        small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-        tile = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_GRAY2BGR)
-        for row, column in components(sample.truth).centroids:
-            centre = (round((column + 0.5) * scale), round((row + 0.5) * scale))
-            cv2.circle(tile, centre, 7, _RING, 1, cv2.LINE_AA)
-        top = (place // _SHEET_COLUMNS) * (cell + 14)
-        left = (place % _SHEET_COLUMNS) * cell
-        sheet[top : top + height, left : left + width] = tile
-        at, face = (left, top + _TILE + 11), cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(sheet, sample.name[-18:], at, face, 0.34, (40, 40, 40), 1, cv2.LINE_AA)
-    return sheet
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Exit code 0: the set is sound; 1: something is wrong with it; 2: wrong usage."""
     made = argparse.ArgumentParser(prog="python -m model.training.data", description=__doc__)
@@ -121,28 +89,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = commands.add_parser("check", help="what a set holds, and what is wrong with it")
     check.add_argument("data", type=Path, metavar="DIR", help="NAME/ with image/ and mask/")
     check.add_argument(
-        "--sheet", type=Path, metavar="FILE.png", help="a picture of some of the training split"
+        "--sheet",
+        type=Path,
+        metavar="FILE.png",
+        help="pictures of the training split, or of the test split where there is no other",
     )
     options = made.parse_args(arguments)
-    problems: list[str] = []
     try:
+        if options.sheet is not None:
+            options.sheet.parent.mkdir(parents=True, exist_ok=True)
         lists = {split: list_of(options.data, split) for split in _SPLITS}
         there = [split for split in _SPLITS if lists[split]] or ["train"]
-        for split in there:
-            pictures = open_set(options.data, split, skip_bad=True)
-            problems += pictures.problems
+        sets = {split: open_set(options.data, split, skip_bad=True) for split in there}
+        for split, pictures in sets.items():
             normalisation = normalisation_of(pictures.name, map(grey8, pictures))
             print(told(split, holdings(pictures), normalisation))
-            if split == "train" and options.sheet is not None:
-                done = cv2.imencode(".png", contact_sheet(pictures))[1]
-                options.sheet.write_bytes(done.tobytes())
+        for split in set(_SPLITS) - set(there):
+            print(f"{split}: not there, no list {split}_{options.data.absolute().name}.txt")
+        problems = {problem: None for pictures in sets.values() for problem in pictures.problems}
+        for problem in problems:
+            print(f"wrong: {problem}", file=sys.stderr)
+        if options.sheet is not None:
+            options.sheet.write_bytes(png(contact_sheet(sets[there[0]])))
+    except KeyboardInterrupt:
+        print("model.training.data: interrupted", file=sys.stderr)
+        return 130
     except (DatasetError, OSError) as error:
         print(f"model.training.data: {error}", file=sys.stderr)
         return 1
-    for split in set(_SPLITS) - set(there):
-        print(f"{split}: not there, no list {split}_{options.data.absolute().name}.txt")
-    for problem in dict.fromkeys(problems):
-        print(f"wrong: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 

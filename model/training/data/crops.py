@@ -1,15 +1,29 @@
-"""Training samples: random crops of a pack's pictures, augmented, with their labels."""
+"""Training samples: random crops of a pack's pictures, augmented, with their labels.
+
+What is drawn is decided with numpy, crop by crop, and costs next to nothing. The pixels lie on the
+device that trains, all of them where it has room, and are cut, turned and changed there, a whole
+batch at once.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import ndimage, special
+from torch import Tensor
 
-from model.training.data.boxes import SHARE_OF_PEAK
-from model.training.data.packs import BACKGROUND, FLOCK, IGNORE, TARGET, Pack
+from model.training.data.augment import (
+    PointTargets,
+    SensorChange,
+    change_sensor,
+    paste_targets,
+)
+from model.training.data.packs import FLOCK, IGNORE, TARGET, Pack
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +64,35 @@ class CropSettings:
             )
 
 
-class CropSampler:
-    """Draws augmented crops, the same ones for the same random generator."""
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Which pixels a crop of S px shows: pixel (y, x) is number ``along_y[y] + along_x[x]`` of the
+    pack. Outside the picture it is its mirror image, and not ``inside``."""
 
-    def __init__(self, pack: Pack, settings: CropSettings, rng: np.random.Generator) -> None:
-        self._pack = pack
+    along_y: NDArray[np.int64]
+    along_x: NDArray[np.int64]
+    inside_y: NDArray[np.bool_]
+    inside_x: NDArray[np.bool_]
+
+
+class CropSampler:
+    """Draws augmented crops, the same ones for the same random generator.
+
+    Args:
+        pack: what crops are cut from.
+        settings: how.
+        device: where the batches are wanted.
+
+    Raises:
+        ValueError: the pack holds nothing of what the settings' crops show.
+    """
+
+    def __init__(
+        self, pack: Pack, settings: CropSettings, device: torch.device | str = "cpu"
+    ) -> None:
         self._settings = settings
-        self.rng = rng
+        self._device = torch.device(device)
+        self._mean, self._std = pack.mean, pack.std
         self._members = {
             kind: [i for i, have in enumerate(pack.kinds) if have == kind]
             for kind, _ in settings.share
@@ -77,58 +113,58 @@ class CropSampler:
             for kind in self._kinds
         }
         self._targets = [np.argwhere(label == TARGET) for label in pack.labels]
+        self._shapes = [image.shape for image in pack.images]
+        self._starts = np.cumsum([0, *(image.size for image in pack.images)])
+        home = _room_for(2 * int(self._starts[-1]), self._device)
+        self._pixels = _flat(pack.images, home)
+        self._labels = _flat(pack.labels, home)
 
-    def batch(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def batch(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Draw a batch of one of the settings' sizes S.
 
         Args:
             count: how many crops of the middle size; of another, about as many pixels.
+            rng: decides everything.
 
         Returns:
-            (N, 1, S, S) normalised float32 pictures and (N, 1, S, S) uint8 labels.
+            (N, 1, S, S) normalised float32 pictures and (N, 1, S, S) uint8 labels, on the device.
         """
         sizes = self._settings.sizes
-        size = sizes[int(self.rng.integers(len(sizes)))]
+        size = sizes[int(rng.integers(len(sizes)))]
         count = max(1, round(count * (sizes[len(sizes) // 2] / size) ** 2))
-        crops = [self._crop(size) for _ in range(count)]
-        pictures = np.stack([picture for picture, _ in crops])[:, None]
-        labels = np.stack([label for _, label in crops])[:, None]
-        return ((pictures - self._pack.mean) / self._pack.std).astype(np.float32), labels
+        pictures, labels = self._cut([self._draw(size, rng) for _ in range(count)])
+        sensor = SensorChange.drawn(count, rng)
+        generator = torch.Generator(self._device).manual_seed(int(rng.integers(1 << 62)))
+        change_sensor(pictures, sensor, generator)
+        chosen = rng.random(count) < self._settings.pasted
+        for more in _rounds(np.where(chosen, rng.integers(1, 4, count), 0)):
+            paste_targets(pictures, labels, PointTargets.drawn(more, size, rng))
+        pictures = (pictures.clamp_(0, 255) - self._mean) / self._std
+        return pictures[:, None], labels[:, None]
 
-    def _crop(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        rng = self.rng
-        which, place = self._where()
-        image, label = self._pack.images[which], self._pack.labels[which]
-        height, width = image.shape
+    def _draw(self, size: int, rng: np.random.Generator) -> _Cut:
+        which, place = self._where(rng)
+        height, width = self._shapes[which]
         if place is not None:
             top, left = (int(v - rng.integers(4, size - 4)) for v in place)
         else:
             top = int(rng.integers(0, max(1, height - size + 1)))
             left = int(rng.integers(0, max(1, width - size + 1)))
-        top = min(max(top, 0), max(0, height - size))
-        left = min(max(left, 0), max(0, width - size))
-        picture = image[top : top + size, left : left + size].astype(np.float32)
-        truth = label[top : top + size, left : left + size].copy()
-        missing = ((0, size - picture.shape[0]), (0, size - picture.shape[1]))
-        picture = np.pad(picture, missing, mode="reflect" if min(picture.shape) > 48 else "edge")
-        truth = np.pad(truth, missing, constant_values=IGNORE)
+        rows = min(max(top, 0), max(0, height - size)) + np.arange(size)
+        columns = min(max(left, 0), max(0, width - size)) + np.arange(size)
+        if rng.random() < 0.5:
+            columns = columns[::-1]
+        if rng.random() < 0.5:
+            rows = rows[::-1]
+        along_y = self._starts[which] + _mirrored(rows, height) * width
+        along_x = _mirrored(columns, width)
+        inside_y, inside_x = rows < height, columns < width
+        if rng.random() < 0.5:
+            return _Cut(along_x, along_y, inside_x, inside_y)
+        return _Cut(along_y, along_x, inside_y, inside_x)
 
-        if rng.random() < 0.5:
-            picture, truth = picture[:, ::-1], truth[:, ::-1]
-        if rng.random() < 0.5:
-            picture, truth = picture[::-1], truth[::-1]
-        if rng.random() < 0.5:
-            picture, truth = picture.T, truth.T
-        picture, truth = np.ascontiguousarray(picture), np.ascontiguousarray(truth)
-        self._photometric(picture)
-        if rng.random() < self._settings.pasted:
-            for _ in range(int(rng.integers(1, 4))):
-                self._paste(picture, truth)
-        return np.clip(picture, 0, 255), truth
-
-    def _where(self) -> tuple[int, NDArray[np.int64] | None]:
+    def _where(self, rng: np.random.Generator) -> tuple[int, NDArray[np.int64] | None]:
         """Which picture, and what row and column of it the crop must show; None: any."""
-        rng = self.rng
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._shares))]
         if self._hard[kind] and rng.random() < self._settings.hard:
             which = int(rng.choice(self._hard[kind]))
@@ -140,38 +176,37 @@ class CropSampler:
             return which, targets[int(rng.integers(len(targets)))]
         return which, None
 
-    def _photometric(self, picture: NDArray[np.float32]) -> None:
-        """Another contrast and brightness, and a noisier sensor, in place."""
-        rng = self.rng
-        mean = float(picture.mean())
-        picture -= mean
-        picture *= float(np.exp(rng.uniform(-0.6, 0.4)))
-        picture += mean + float(rng.normal(0, 15))
-        if rng.random() < 0.4:
-            sigma = float(rng.uniform(0.5, 6.0))
-            picture += rng.normal(0, sigma, picture.shape).astype(np.float32)
+    def _cut(self, cuts: list[_Cut]) -> tuple[Tensor, Tensor]:
+        """(N, S, S) float32 grey levels and uint8 labels."""
+        home = self._pixels.device
+        along_y, along_x, inside_y, inside_x = (
+            torch.from_numpy(np.stack([getattr(cut, name) for cut in cuts])).to(home)
+            for name in ("along_y", "along_x", "inside_y", "inside_x")
+        )
+        address = along_y[:, :, None] + along_x[:, None, :]
+        inside = inside_y[:, :, None] & inside_x[:, None, :]
+        labels = self._labels[address].masked_fill_(~inside, IGNORE)
+        return self._pixels[address].to(self._device).float(), labels.to(self._device)
 
-    def _paste(self, picture: NDArray[np.float32], truth: NDArray[np.uint8]) -> None:
-        """Add a point target blurred by a Gaussian PSF, in place, where nothing else is."""
-        rng, size = self.rng, len(picture)
-        sigma = float(rng.uniform(0.6, 1.6))
-        y, x = rng.uniform(6, size - 7, 2)
-        reach = 6
-        y0, x0 = round(y) - reach, round(x) - reach
-        window = np.s_[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1]
-        if picture[window].shape != (13, 13) or (truth[window] != BACKGROUND).any():
-            return
-        surround = picture[window]
-        noise = 1.4826 * float(np.median(np.abs(surround - ndimage.median_filter(surround, 3))))
-        # Over textured ground a faint point is no target that anybody could tell apart.
-        spread = 0.5 * float(surround.std())
-        amplitude = float(rng.uniform(4.5, 14.0)) * max(noise, spread, 1.5)
-        edges = np.arange(-reach - 0.5, reach + 1.0)
-        along = [
-            np.diff(special.erf((edges - offset) / (sigma * np.sqrt(2))))
-            for offset in (y - round(y), x - round(x))
-        ]
-        spot = np.outer(*along)
-        spot /= spot.max()
-        surround += (amplitude * spot).astype(np.float32)
-        truth[window][spot > SHARE_OF_PEAK] = TARGET
+
+def _mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Indices beyond the end of so many are those of the mirror image, edges not repeated."""
+    folded = index % max(1, 2 * (length - 1))
+    return np.minimum(folded, 2 * (length - 1) - folded)
+
+
+def _rounds(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Which crops get a first target, a second one, and so on."""
+    return [np.flatnonzero(counts > k) for k in range(int(counts.max(initial=0)))]
+
+
+def _room_for(size: int, device: torch.device) -> torch.device:
+    """The device where it has room for so many bytes twice, else the host."""
+    if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < 2 * size:
+        _log.info("the pack stays in the host's memory: %.1f GB", size / 1e9)
+        return torch.device("cpu")
+    return device
+
+
+def _flat(pictures: list[NDArray[np.uint8]], home: torch.device) -> Tensor:
+    return torch.from_numpy(np.concatenate([each.ravel() for each in pictures])).to(home)

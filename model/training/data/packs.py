@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -44,6 +46,15 @@ class Pack:
     """(K, 3) picture, row and column of background that a network took for a target; from
     ``python -m model.training.mine``."""
 
+    def digest(self) -> str:
+        """SHA-256 of pictures, labels and mined places, 64 hexadecimal digits."""
+        made = hashlib.sha256()
+        arrays: list[NDArray[Any]] = [*self.images, *self.labels, self.hard]
+        for array in arrays:
+            made.update(repr(array.shape).encode())
+            made.update(np.ascontiguousarray(array).data)
+        return made.hexdigest()
+
 
 # What numpy and zipfile raise over damaged files.
 _UNREADABLE = (
@@ -78,17 +89,23 @@ def load_pack(path: Path) -> Pack:
 
 
 def save_pack(path: Path, pack: Pack) -> None:
-    """Write a pack, uncompressed: it is read at every start of a training."""
-    np.savez(
-        path,
-        mean=pack.mean,
-        std=pack.std,
-        hard=pack.hard,
-        kinds=np.array(pack.kinds),
-        shapes=np.array([image.shape for image in pack.images]),
-        pixels=np.concatenate([image.ravel() for image in pack.images]),
-        labels=np.concatenate([label.ravel() for label in pack.labels]),
-    )
+    """Write a pack, all of it or nothing, uncompressed: it is read at every start of a training."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                mean=pack.mean,
+                std=pack.std,
+                hard=pack.hard,
+                kinds=np.array(pack.kinds),
+                shapes=np.array([image.shape for image in pack.images]),
+                pixels=np.concatenate([image.ravel() for image in pack.images]),
+                labels=np.concatenate([label.ravel() for label in pack.labels]),
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def pack_of(pictures: PictureSet) -> Pack:
