@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import file_sha256, load_network
+from model.checkpoint import file_sha256, load_network, resolve_weights
 from model.training.curves import CurveLog
 from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     add("--precision", choices=("auto", *PRECISIONS), default="auto",
         help="auto: bf16 on CUDA, fp32 on a CPU")  # fmt: skip
     add("--threads", type=int, metavar="N", help="of the CPU (all cores)")
-    add("--finetune", type=Path, metavar="FILE",
+    add("--finetune", metavar="NAME|PATH",
         help="start from these weights; those of half the width are widened")  # fmt: skip
     add("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
     return made
@@ -177,9 +177,9 @@ def _train(
     if validation is not None:
         training.origin["validation"] = _told(options.validate.name, pack_of(validation.pictures))
     if options.finetune is not None:
-        training.finetune_from(options.finetune)
-        origin = load_network(options.finetune).info.name
-        training.origin["from"] = f"{origin}, sha256 {file_sha256(options.finetune)}"
+        start = resolve_weights(options.finetune)
+        training.finetune_from(start)
+        training.origin["from"] = f"{load_network(start).info.name}, sha256 {file_sha256(start)}"
     if options.resume:
         training.resume(checkpoint)
     with ExitStack() as stack:
