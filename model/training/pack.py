@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import cv2
@@ -38,10 +38,10 @@ UNRELIABLE = frozenset(
 """Clips whose labels are missing or beside the target; the splits' README says what is wrong."""
 
 
-def backgrounds(folder: Path, hold_out: int = 4) -> Iterator[_Labelled]:
-    """Pictures without targets; the last of every ``hold_out`` in order of name is kept aside."""
-    for position, path in enumerate(sorted(folder.glob("*.png"))):
-        if position % hold_out != hold_out - 1:
+def backgrounds(folder: Path, leave_out: Collection[str]) -> Iterator[_Labelled]:
+    """Pictures without targets, but for those of some names."""
+    for path in sorted(folder.glob("*.png")):
+        if path.stem not in leave_out:
             image = _grey(path)
             yield image, np.zeros_like(image), "background"
 
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
         pictures = open_set(options.data / "NUAA-SIRST", "train", leave_out=own)
         samples = [
             *((grey8(sample), label_of(sample), "nuaa") for sample in pictures),
-            *backgrounds(options.data / "background"),
+            *backgrounds(options.data / "background", names_in(splits / "background.val.txt")),
             *scene_frames(options.scenes),
         ]
         for clip in clips:
