@@ -90,6 +90,22 @@ def test_pyav_appears_only_in_sources_and_sinks() -> None:
             assert "av" not in {top(name) for name in imports_of(path)}, module_of(path)
 
 
+@pytest.mark.parametrize(
+    "command", ["model.train", "model.evaluate", "model.training.mine", "model.training.release"]
+)
+def test_trainings_and_evaluations_run_where_pyav_is_missing(command: str) -> None:
+    waiting, reached = [command], set[str]()
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        if is_ours(module) and resolves(module):
+            path = ROOT.joinpath(*module.split("."))
+            file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path
+            waiting += {*imports_of(file if file.is_file() else path / "__init__.py")} - reached
+    assert "torch" in reached
+    assert "av" not in {top(name) for name in reached}
+
+
 @pytest.mark.parametrize("part", ["pipeline", "lane", "reader", "detection", "channel", "stats"])
 def test_the_pipeline_knows_only_protocols(part: str) -> None:
     concrete = ("model", "tracking", "streamer.sources", "streamer.sinks", "streamer.overlay")

@@ -1,0 +1,50 @@
+"""Weights that are shipped differ from those that were trained by what they say of themselves."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import NetworkInfo, file_sha256, load_network, save_network
+from model.mpcnet import MPCNet
+from model.training.release import main
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    info = NetworkInfo("run", 4, 100.0, 30.0, 128, 0.5, {"seed": 7})
+    save_network(tmp_path / "run.safetensors", MPCNet(4), info)
+    return tmp_path / "run.safetensors"
+
+
+def test_name_and_threshold_travel_and_nothing_else_changes(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = tmp_path / "weights" / "mine.safetensors"
+    arguments = ["--weights", str(trained), "--output", str(shipped), "--threshold", "0.7"]
+    assert main(arguments) == 0
+    assert file_sha256(shipped) in capsys.readouterr().out
+    before, after = load_network(trained), load_network(shipped)
+    assert (after.info.name, after.info.threshold) == ("mine", 0.7)
+    assert (after.info.mean, after.info.picture_size) == (100.0, 128)
+    assert after.info.recipe == {"seed": 7}
+    for key, value in before.state_dict().items():
+        assert torch.equal(value, after.state_dict()[key]), key
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["--threshold", "1.5"], "threshold must lie between 0 and 1"),
+        (["--output", "mine.bin"], "expected NAME.safetensors"),
+        (["--weights", "none"], "no weights named"),
+    ],
+)
+def test_mistakes_are_told_and_write_nothing(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: list[str], told: str
+) -> None:
+    shipped = tmp_path / "mine.safetensors"
+    assert main(["--weights", str(trained), "--output", str(shipped), *changed]) == 1
+    assert told in capsys.readouterr().err
+    assert not shipped.exists()
