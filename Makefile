@@ -40,7 +40,8 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps $(PIP_ARGS) -c constraints.txt pyirstdmetrics
+	$(BIN)/python -m pip install --quiet --no-deps $(PIP_ARGS) -c constraints.txt \
+		pyirstdmetrics trackeval
 	$(OPENCV_THAT_LOADS)
 	touch $@
 

@@ -27,8 +27,10 @@ from configs.schema import DetectorSettings
 from streamer.redact import redact
 from streamer.types import StreamError
 from tracking import evaluate
-from tracking.metrics import Counts, pooled
+from tracking.estimates import read_estimates
+from tracking.metrics import Tally, pooled
 from tracking.mot import read_mot
+from tracking.report import table_of, tables_of
 
 ENOUGH_TRACKED = 0.6
 """Clips with a smaller share of tracked frames are listed by name."""
@@ -47,7 +49,7 @@ exit code: 0 finished, 1 a clip or something else failed, 2 wrong usage, 130 Ctr
 class Score:
     """What came of a clip."""
 
-    counts: Counts
+    tally: Tally
     seconds: float
     """Length by the stream's own clock; 0 where a single frame says nothing of it."""
 
@@ -130,7 +132,7 @@ def _measure(options: argparse.Namespace) -> int:
         except StreamError as error:
             failed[clip.name] = str(error)
             return str(error)
-        c = found.counts
+        c = found.tally.counts
         return f"{c.tracked} of {c.labelled} tracked, {c.false_tracks} of {c.tracks} tracks false"
 
     for clip in clips:
@@ -228,7 +230,11 @@ def score_folder(folder: Path, clip: Clip, options: argparse.Namespace) -> Score
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StreamError(f"{folder}: results cannot be read: {error!r}") from error
     matlab: bool = options.matlab_pixels
-    return Score(evaluate.score_clip(clip.truth, tracks, frames, matlab_pixels=matlab), seconds)
+    estimates = read_estimates(folder / "frames.jsonl")
+    tally = evaluate.score_clip(
+        clip.truth, tracks, frames, matlab_pixels=matlab, estimates=estimates
+    )
+    return Score(tally, seconds)
 
 
 def markdown(scores: dict[str, Score], failed: dict[str, str], unlabelled: Sequence[str]) -> str:
@@ -239,11 +245,11 @@ def markdown(scores: dict[str, Score], failed: dict[str, str], unlabelled: Seque
         failed: why, by the clips' names.
         unlabelled: names of clips that were left out.
     """
-    parts = [evaluate.table_of((name, *each) for name, each in _pools(scores).items())]
+    parts = [tables_of((name, *each) for name, each in _pools(scores).items())]
     if listed := _to_look_at(scores):
-        rows = ((name, scores[name].counts, _fps([scores[name]])) for name in listed)
+        rows = ((name, scores[name].tally, _fps([scores[name]])) for name in listed)
         parts.append(f"Less than {ENOUGH_TRACKED:.0%} tracked, or a false track:\n")
-        parts.append(evaluate.table_of(rows))
+        parts.append(table_of(rows))
     if failed:
         parts.append("".join(f"* failed: {name}: {why}\n" for name, why in failed.items()))
     if unlabelled:
@@ -252,35 +258,35 @@ def markdown(scores: dict[str, Score], failed: dict[str, str], unlabelled: Seque
 
 
 def _numbers(scores: dict[str, Score]) -> dict[str, Any]:
-    groups = {name: evaluate.entry(*each) for name, each in _pools(scores).items()}
+    groups = {name: tally.entry(fps) for name, (tally, fps) in _pools(scores).items()}
     return {
         "pooled": groups.pop("all"),
         "groups": groups,
-        "clips": {name: evaluate.entry(s.counts, _fps([s])) for name, s in sorted(scores.items())},
+        "clips": {name: s.tally.entry(_fps([s])) for name, s in sorted(scores.items())},
         "to_look_at": _to_look_at(scores),
     }
 
 
-def _pools(scores: dict[str, Score]) -> dict[str, tuple[Counts, float]]:
-    """Counts and frames per second of every class, then of "all"."""
-    counts = {name: score.counts for name, score in scores.items()}
+def _pools(scores: dict[str, Score]) -> dict[str, tuple[Tally, float]]:
+    """What was counted and frames per second of every class, then of "all"."""
+    tallies = {name: score.tally for name, score in sorted(scores.items())}
     pools = {
         group: (sums, _fps(s for name, s in scores.items() if evaluate.group_of(name) == group))
-        for group, sums in evaluate.by_group(counts).items()
+        for group, sums in evaluate.by_group(tallies).items()
     }
-    return {**pools, "all": (pooled(counts.values()), _fps(scores.values()))}
+    return {**pools, "all": (pooled(tallies.values()), _fps(scores.values()))}
 
 
 def _fps(scores: Iterable[Score]) -> float:
     """Frames per second over clips; infinite where they have no known length."""
-    lengths = [(score.counts.frames, score.seconds) for score in scores]
+    lengths = [(score.tally.counts.frames, score.seconds) for score in scores]
     seconds = math.fsum(each for _, each in lengths)
     return sum(frames for frames, _ in lengths) / seconds if seconds > 0 else math.inf
 
 
 def _to_look_at(scores: dict[str, Score]) -> list[str]:
     """Names of clips of which too little is tracked, or with a false track."""
-    counts = {name: score.counts for name, score in sorted(scores.items())}
+    counts = {name: score.tally.counts for name, score in sorted(scores.items())}
     return [
         n for n, c in counts.items() if c.tracked < ENOUGH_TRACKED * c.labelled or c.false_tracks
     ]

@@ -19,3 +19,15 @@ def positive_number(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def positive_share(text: str) -> float:
+    """``text`` as a number above 0, and 1 at most.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    value = positive_number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is above 1")
+    return value

@@ -7,14 +7,16 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from streamer.types import StreamError
-from tracking.arguments import positive_number
-from tracking.metrics import Counts, count_clip, pooled, rates
+from tracking.arguments import positive_number, positive_share
+from tracking.estimates import Estimates, read_estimates
+from tracking.metrics import SIMILARITY, Similarity, Tally, measure_clip, pooled
 from tracking.mot import MotTable, read_mot
+from tracking.report import tables_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,84 +26,72 @@ MATLAB_SHIFT_PX = -1.0
 EPILOG = """\
 GT_DIR holds NAME.gt.txt or NAME.txt, PRED_DIR holds NAME/tracks.txt or NAME.txt. Every clip that
 has tracks is scored, or with --clips exactly those listed. A target is tracked in a frame when a
-track's centre lies in its box; a track is false when it was in no box for 3 frames or more.
+track's centre lies in its box; a track is false when it was in no box for 3 frames or more. HOTA,
+IDF1 and MOTA take centres D px apart as max(0, 1 - D / DISTANCE) alike. NEES needs the covariances
+in NAME/frames.jsonl.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Exit code 0: done; 1: a file is missing or wrong; 2: wrong usage."""
     options = _parser().parse_args(argv)
+    similarity = Similarity(options.distance, options.threshold)
     try:
-        clips = _count_clips(options)
+        clips = _score_clips(options, similarity)
         report = {
             "fps": options.fps,
-            "pooled": entry(pooled(clips.values()), options.fps),
-            "groups": {name: entry(c, options.fps) for name, c in by_group(clips).items()},
-            "clips": {name: entry(c, options.fps) for name, c in clips.items()},
+            "similarity": asdict(similarity),
+            "pooled": pooled(clips.values()).entry(options.fps),
+            "groups": {name: c.entry(options.fps) for name, c in by_group(clips).items()},
+            "clips": {name: c.entry(options.fps) for name, c in clips.items()},
         }
-        table = markdown(clips, options.fps)
+        tables = markdown(clips, options.fps)
         write_report(options.json, json.dumps(report, indent=2) + "\n")
         if options.markdown:
-            write_report(options.markdown, table)
+            write_report(options.markdown, tables)
     except StreamError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    sys.stdout.write(table)
+    sys.stdout.write(tables)
     return 0
 
 
-def markdown(clips: dict[str, Counts], fps: float) -> str:
-    """The table for people: a row a group, then all of them.
+def markdown(clips: dict[str, Tally], fps: float) -> str:
+    """The tables for people: a row a group, then all of them.
 
     Args:
         clips: what was counted, by the clips' names.
         fps: frames per second of all clips.
     """
     groups = [*by_group(clips).items(), ("all", pooled(clips.values()))]
-    return table_of((name, counts, fps) for name, counts in groups)
+    return tables_of((name, tally, fps) for name, tally in groups)
 
 
-def table_of(rows: Iterable[tuple[str, Counts, float]]) -> str:
-    """A table in Markdown: a line for each name, what was counted under it, and its frames per
-    second.
-    """
-    lines = [
-        "| clips | n | minutes | labelled frames | tracked | 95 % interval | tracks | false "
-        "| false a minute | 95 % interval | id switches | ids a target |",
-        "| --- " + "| ---: " * 11 + "|",
-    ]
-    for name, counts, fps in rows:
-        rate = rates(counts, fps)
-        cells = (
-            name,
-            counts.clips,
-            f"{rate.minutes:.2f}",
-            counts.labelled,
-            _number(rate.tracked_share, 100, " %"),
-            _interval(rate.tracked_share_interval, 100, " %"),
-            counts.tracks,
-            counts.false_tracks,
-            _number(rate.false_tracks_per_minute),
-            _interval(rate.false_tracks_per_minute_interval),
-            counts.identity_switches,
-            _number(rate.ids_per_found_target),
-        )
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def score_clip(truth: MotTable, tracks: MotTable, frames: int, *, matlab_pixels: bool) -> Counts:
-    """Count one clip.
+def score_clip(
+    truth: MotTable,
+    tracks: MotTable,
+    frames: int,
+    *,
+    matlab_pixels: bool,
+    estimates: Estimates | None = None,
+    similarity: Similarity = SIMILARITY,
+) -> Tally:
+    """Measure one clip.
 
     Args:
         truth: as it stands in its file; lines beyond the clip's end do not count.
         tracks: the clip's.
         frames: the clip's length.
         matlab_pixels: the truth counts pixels from 1.
+        estimates: the tracks with their covariances, where these are known.
+        similarity: of centres, for HOTA, IDF1 and MOTA.
+
+    Raises:
+        StreamError: an id is there twice in a frame.
     """
     if matlab_pixels:
         truth = truth.shifted(MATLAB_SHIFT_PX)
-    return count_clip(truth.keep(truth.frame <= frames), tracks, frames)
+    return measure_clip(truth, tracks, frames, estimates=estimates, similarity=similarity)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("truth", type=Path, metavar="GT_DIR", help="folder of truth files")
     parser.add_argument("tracks", type=Path, metavar="PRED_DIR", help="folder of track files")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="all numbers")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, also printed")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, also printed")
     parser.add_argument("--fps", type=positive_number, default=30.0, help="frames per second (30)")
     parser.add_argument("--clips", type=Path, metavar="FILE", help="names to score, one a line")
     parser.add_argument(
@@ -128,6 +118,20 @@ def _parser() -> argparse.ArgumentParser:
         help="the truth counts pixels from 1: subtract 1 from x and y",
     )
     parser.add_argument(
+        "--distance",
+        type=positive_number,
+        default=SIMILARITY.distance_px,
+        metavar="PX",
+        help=f"from here on centres are not alike at all ({SIMILARITY.distance_px:g})",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=positive_share,
+        default=SIMILARITY.threshold,
+        metavar="S",
+        help=f"MOTA and IDF1 pair what is so alike or more ({SIMILARITY.threshold:g})",
+    )
+    parser.add_argument(
         "--count-unlabelled",
         action="store_true",
         help="clips without a single label count, too: all their tracks are false",
@@ -135,13 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count_clips(options: argparse.Namespace) -> dict[str, Counts]:
+def _score_clips(options: argparse.Namespace, similarity: Similarity) -> dict[str, Tally]:
     for folder in (options.truth, options.tracks):
         if not folder.is_dir():
             raise StreamError(f"{folder} is not a folder")
     names = read_names(options.clips) if options.clips else _names_with_tracks(options.tracks)
     lengths = _read_lengths(options.lengths) if options.lengths else {}
-    clips: dict[str, Counts] = {}
+    clips: dict[str, Tally] = {}
     for name in names:
         truth = read_truth(options.truth, name)
         if not len(truth) and not options.count_unlabelled:
@@ -151,7 +155,17 @@ def _count_clips(options: argparse.Namespace) -> dict[str, Counts]:
         if options.lengths and name not in lengths:
             raise StreamError(f"{options.lengths} has no length of {name}")
         frames = lengths.get(name, max(truth.last_frame, tracks.last_frame))
-        clips[name] = score_clip(truth, tracks, frames, matlab_pixels=options.matlab_pixels)
+        try:
+            clips[name] = score_clip(
+                truth,
+                tracks,
+                frames,
+                matlab_pixels=options.matlab_pixels,
+                estimates=_read_estimates(options.tracks, name),
+                similarity=similarity,
+            )
+        except StreamError as error:
+            raise StreamError(f"{name}: {error}") from error
     if not clips:
         raise StreamError(f"nothing to score: no clip in {options.tracks} has tracks and labels")
     return clips
@@ -177,6 +191,11 @@ def _read_tracks(folder: Path, name: str) -> MotTable:
     if not inside.exists() and not beside.exists():
         raise StreamError(f"no tracks of {name}: expected {inside} or {beside}")
     return read_mot(inside if inside.exists() else beside)
+
+
+def _read_estimates(folder: Path, name: str) -> Estimates | None:
+    path = folder / name / "frames.jsonl"
+    return read_estimates(path) if path.exists() else None
 
 
 def read_truth(folder: Path, name: str) -> MotTable:
@@ -206,30 +225,17 @@ def _read_lengths(path: Path) -> dict[str, int]:
     return lengths
 
 
-def by_group(clips: dict[str, Counts]) -> dict[str, Counts]:
+def by_group(clips: dict[str, Tally]) -> dict[str, Tally]:
     """Pooled over the clips whose names differ only in the number at the end."""
-    groups: dict[str, Counts] = {}
-    for name, counts in sorted(clips.items()):
-        groups[group_of(name)] = groups.get(group_of(name), Counts()) + counts
+    groups: dict[str, Tally] = {}
+    for name, tally in sorted(clips.items()):
+        groups[group_of(name)] = groups.get(group_of(name), Tally()) + tally
     return groups
 
 
 def group_of(name: str) -> str:
     """A clip's name without the number at its end; "other" where nothing is left."""
     return re.sub(r"[-_ ]*\d[\d_-]*$", "", name) or "other"
-
-
-def entry(counts: Counts, fps: float) -> dict[str, object]:
-    """Counts and the rates that follow from them, as JSON takes them."""
-    return asdict(counts) | asdict(rates(counts, fps))
-
-
-def _number(value: float | None, scale: float = 1.0, unit: str = "") -> str:
-    return "-" if value is None else f"{value * scale:.2f}{unit}"
-
-
-def _interval(value: tuple[float, float] | None, scale: float = 1.0, unit: str = "") -> str:
-    return "-" if value is None else f"{value[0] * scale:.2f} to {value[1] * scale:.2f}{unit}"
 
 
 def _read(path: Path) -> str:

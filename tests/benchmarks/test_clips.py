@@ -137,10 +137,14 @@ def test_the_tables_say_what_the_tracks_are_worth(
 
     text = (folder.parent / "out/report.md").read_text()
     rows = [cells(row) for row in text.splitlines() if row.startswith("| ")]
-    titles = ["clips", "---", "IR_BIRD", "IR_DRONE", "all", "clips", "---", "IR_DRONE_001"]
-    assert [row[0] for row in rows] == titles
+    pools = ["---", "IR_BIRD", "IR_DRONE", "all"]
+    titles = ["clips", *pools, "by centres", *pools, "by frames", *pools]
+    assert [row[0] for row in rows] == [*titles, "clips", "---", "IR_DRONE_001"]
     assert rows[2][1:5] == ["1", "0.07", "100", "95.00 %"]
     assert rows[4][6:9] == ["4", "1", "7.50"]
+    assert rows[7][5:8] == ["51.28 %", "52.63 %", "50.00 %"]  # 50 of 95 and of 100
+    assert rows[12][5:7] == ["0.20", "0.20"]  # in the sixth frame, at 25 a second
+    assert report["groups"]["IR_BIRD"]["clear"]["identity_switches"] == 1
     assert "Without labels, not run: IR_DRONE_002" in text
     said = capsys.readouterr()
     assert said.out == text

@@ -100,10 +100,61 @@ def test_evaluate_counts_by_clip_by_group_and_together(tmp_path: Path) -> None:
     assert everything["tracked_share"] == pytest.approx(16 / 24)
     assert everything["minutes"] == pytest.approx(24 / 20 / 60)
     assert everything["false_tracks_per_minute"] == pytest.approx(50)
-    rows = (tmp_path / "table.md").read_text().splitlines()
-    assert [row.split("|")[1].strip() for row in rows[2:]] == ["IR_BIRD", "IR_DRONE", "all"]
-    assert "66.67 %" in rows[-1]
-    assert len({row.count("|") for row in rows}) == 1
+    tables = (tmp_path / "table.md").read_text().split("\n\n")
+    assert len(tables) == 3
+    for text in tables:
+        rows = text.splitlines()
+        assert [row.split("|")[1].strip() for row in rows[2:]] == ["IR_BIRD", "IR_DRONE", "all"]
+        assert len({row.count("|") for row in rows}) == 1
+    boxes, centres, frames = (text.splitlines()[-1] for text in tables)
+    assert "66.67 %" in boxes
+    assert "| 78.05 % | 94.12 % | 66.67 % |" in centres  # IDF1, IDP, IDR: 16 of 17 and of 24
+    assert "| 0.10 | 0.10 | - | - |" in frames  # both drones are found in their third frame
+
+
+def test_evaluate_measures_by_centres(tmp_path: Path) -> None:
+    truth = [f"{frame},1,45,45,10,10,1,drone,1" for frame in range(1, 11)]
+    lines(tmp_path, "gt/a.txt", *truth)
+    tracks = [f"{frame},{5 + frame // 6},49,46,6,8,0.9,-1,-1,-1" for frame in range(1, 11)]
+    lines(tmp_path, "pred/a.txt", *tracks)  # 2 px off, a new id from frame 6 on
+    report = score(tmp_path)
+    assert report["similarity"] == {"distance_px": 6.0, "threshold": 0.5}
+    figures = report["clips"]["a"]
+    assert figures["hota"]["det_a"] == pytest.approx(13 / 19)  # two thirds alike
+    assert figures["hota"]["ass_a"] == pytest.approx(13 / 19 / 2)
+    assert figures["identity"]["idf1"] == pytest.approx(0.5)
+    assert (figures["clear"]["mota"], figures["clear"]["identity_switches"]) == (0.9, 1)
+    assert figures["clear"]["motp"] == pytest.approx(2 / 3)
+    assert figures["gospa"] == {
+        "gospa_px": pytest.approx(2), "localisation": pytest.approx(4), "missed": 0, "false": 0,
+    }  # fmt: skip
+    assert figures["confirmation_seconds_median"] == 0
+    assert figures["consistency"] == {"pairs": 0, "nees": None, "within_95": None}
+    assert report["groups"]["a"] == report["pooled"] == figures
+
+    assert score(tmp_path, "--distance", "3.9")["pooled"]["identity"]["idf1"] == 0
+    stricter = score(tmp_path, "--threshold", "0.7")
+    assert stricter["similarity"]["threshold"] == 0.7
+    assert stricter["pooled"]["clear"]["misses"] == 10
+
+
+def test_covariances_of_a_run_give_nees(tmp_path: Path) -> None:
+    lines(tmp_path, "gt/a.txt", *(f"{frame},1,46,46,10,10,1,drone,1" for frame in (1, 2)))
+    lines(tmp_path, "pred/a/tracks.txt", *(f"{k},4,48,50,2,2,0.9,-1,-1,-1" for k in (1, 2)))
+    track = {"id": 4, "state": "confirmed", "xy": [49, 51], "position_cov": [[2, 0], [0, 1]]}
+    frames = [json.dumps({"index": index, "tracks": [track]}) for index in (0, 1)]
+    lines(tmp_path, "pred/a/frames.jsonl", *frames)
+    off = score(tmp_path)["pooled"]["consistency"]  # by 2 px along x
+    assert off == {"pairs": 2, "nees": pytest.approx(4 / 2), "within_95": 1}
+    moved = score(tmp_path, "--matlab-pixels")["pooled"]["consistency"]  # by 1 px along both
+    assert moved["nees"] == pytest.approx(1 / 2 + 1)
+
+
+@pytest.mark.parametrize("option", [["--distance", "0"], ["--threshold", "1.5"], ["--fps", "x"]])
+def test_evaluate_refuses_what_is_out_of_range(tmp_path: Path, option: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main([str(tmp_path), str(tmp_path), "--json", "x.json", *option])
+    assert ended.value.code == 2
 
 
 def test_truth_drawn_in_matlab_is_moved_by_a_pixel(tmp_path: Path) -> None:
@@ -171,6 +222,8 @@ def test_a_listed_clip_without_tracks_is_an_error(
         ("bad lengths", "lengths.csv:1"),
         ("no length", "has no length of a"),
         ("unwritable", "cannot write"),
+        ("twice", "a: track 1 in frame 1 has more than one line"),
+        ("bad log", "frames.jsonl:1: not a frame's line"),
     ],
 )
 def test_evaluate_says_what_is_wrong(
@@ -183,6 +236,10 @@ def test_evaluate_says_what_is_wrong(
         arguments[0] = str(tmp_path / "elsewhere")
     elif damage == "nothing":
         (tmp_path / "pred/a.txt").unlink()
+    elif damage == "twice":
+        lines(tmp_path, "pred/a.txt", *["1,1,48,48,4,4,1,-1,-1,-1"] * 2)
+    elif damage == "bad log":
+        lines(tmp_path, "pred/a/frames.jsonl", "no JSON")
     elif damage == "unwritable":
         arguments[3] = str(tmp_path / "no/such/x.json")
     else:

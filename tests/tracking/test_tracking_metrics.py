@@ -1,30 +1,19 @@
 """Counts and rates, worked out by hand."""
 
-import numpy as np
+import math
+
 import pytest
 from scipy.stats import binomtest
+from track_tables import table
 
 from tracking.metrics import (
     Counts,
     count_clip,
     poisson_rate_interval,
-    pooled,
     rates,
     wilson_interval,
 )
 from tracking.mot import MotTable
-
-
-def table(*lines: tuple[int, int, float, float]) -> MotTable:
-    """Lines of (frame, id, x, y), each a box of 10 x 10 px about (x, y)."""
-    values = np.array(lines, dtype=np.float64).reshape(len(lines), 4)
-    return MotTable(
-        frame=values[:, 0].astype(np.int64),
-        object_id=values[:, 1].astype(np.int64),
-        boxes_xyxy=np.hstack((values[:, 2:] - 5, values[:, 2:] + 5)),
-        confidence=np.ones(len(lines)),
-    )
-
 
 STILL = table(*((frame, 1, 50, 50) for frame in range(1, 11)))
 
@@ -43,6 +32,7 @@ def test_a_target_is_tracked_where_a_centre_lies_in_its_box() -> None:
         tracks=1,
         false_tracks=1,  # in the box for two frames only
         ids_on_targets=1,
+        confirmation_frames=(0,),
     )
 
 
@@ -88,6 +78,22 @@ def test_the_nearest_of_two_new_tracks_speaks() -> None:
     assert count_clip(STILL, table(*both, *later), 10).identity_switches == 0
 
 
+def test_confirmation_takes_from_the_first_label_to_the_first_frame_tracked() -> None:
+    truth = table(
+        *((frame, 1, 50, 50) for frame in range(3, 11)),
+        *((frame, 2, 90, 90) for frame in range(1, 11)),
+        (1, 3, 20, 20),  # is never found: it has no time
+    )
+    tracks = table((1, 7, 50, 50), (6, 7, 50, 50), (2, 8, 90, 90), (3, 8, 90, 90))
+    counts = count_clip(truth, tracks, 10)
+    assert sorted(counts.confirmation_frames) == [1, 3]
+    rate = rates(counts, fps=20)
+    assert rate.confirmation_seconds_median == pytest.approx(2 / 20)
+    assert rate.confirmation_seconds_p90 == pytest.approx((1 + 0.9 * 2) / 20)
+    unknown = rates(counts, math.inf)  # frames per second of a single frame
+    assert unknown.confirmation_seconds_median is unknown.confirmation_seconds_p90 is None
+
+
 def test_no_tracks_and_no_truth() -> None:
     nothing = MotTable.empty()
     assert count_clip(STILL, nothing, 10) == Counts(clips=1, frames=10, labelled=10, targets=1)
@@ -108,14 +114,16 @@ def test_rates() -> None:
         identity_switches=1,
         ids_on_targets=3,
     )
-    rate = rates(pooled([counts, counts]), fps=30)
+    rate = rates(counts + counts, fps=30)
     assert rate.minutes == pytest.approx(4)
     assert rate.tracked_share == pytest.approx(0.85)
     assert rate.false_tracks_per_minute == pytest.approx(3)
     assert rate.identity_switches_per_clip == pytest.approx(0.5)
+    assert rate.identity_switches_per_clip_interval == poisson_rate_interval(2, 4)
     assert rate.ids_per_found_target == pytest.approx(1.5)
     empty = rates(Counts(), fps=30)
     assert (empty.tracked_share, empty.false_tracks_per_minute) == (None, None)
+    assert empty.confirmation_seconds_median is None
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (3, 7), (850, 1000)])
