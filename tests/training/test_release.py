@@ -33,12 +33,25 @@ def test_name_and_threshold_travel_and_nothing_else_changes(
         assert torch.equal(value, after.state_dict()[key]), key
 
 
+def test_the_probability_that_was_chosen_becomes_one_half(trained: Path, tmp_path: Path) -> None:
+    shipped = tmp_path / "mine.safetensors"
+    arguments = ["--weights", str(trained), "--output", str(shipped), "--recentre", "0.9"]
+    assert main(arguments) == 0
+    before, after = load_network(trained), load_network(shipped)
+    assert (after.info.threshold, after.info.recipe["recentred"]) == (0.5, 0.9)
+    x = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        for old, new in zip(before(x, all_heads=True), after(x, all_heads=True), strict=True):
+            torch.testing.assert_close(new, old / (old + 9 * (1 - old)))
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
         (["--threshold", "1.5"], "threshold must lie between 0 and 1"),
         (["--output", "mine.bin"], "expected NAME.safetensors"),
         (["--weights", "none"], "no weights named"),
+        (["--recentre", "1"], "1 cannot become 0.5"),
     ],
 )
 def test_mistakes_are_told_and_write_nothing(
