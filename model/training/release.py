@@ -56,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument("--name", help="that travels in them (the output's, without its ending)")
     made.add_argument("--threshold", type=float, metavar="P", help="0..1 (as they have it)")
     made.add_argument(
+        "--picture-size",
+        type=int,
+        metavar="PX",
+        help="whole pictures are seen with the attention grid of this side (as they have it)",
+    )
+    made.add_argument(
         "--recentre",
         type=float,
         metavar="P",
@@ -71,7 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.recentre is not None:
             recentre(network, options.recentre)
             recipe = {**recipe, "recentred": options.recentre}
-        info = replace(network.info, name=name, threshold=threshold, recipe=recipe)
+        size = options.picture_size or network.info.picture_size
+        info = replace(
+            network.info, name=name, threshold=threshold, picture_size=size, recipe=recipe
+        )
         options.output.parent.mkdir(parents=True, exist_ok=True)
         save_network(options.output, network, info)
     except (ValueError, OSError) as error:

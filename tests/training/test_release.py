@@ -23,11 +23,12 @@ def test_name_and_threshold_travel_and_nothing_else_changes(
 ) -> None:
     shipped = tmp_path / "weights" / "mine.safetensors"
     arguments = ["--weights", str(trained), "--output", str(shipped), "--threshold", "0.7"]
+    arguments += ["--picture-size", "256"]
     assert main(arguments) == 0
     assert file_sha256(shipped) in capsys.readouterr().out
     before, after = load_network(trained), load_network(shipped)
     assert (after.info.name, after.info.threshold) == ("mine", 0.7)
-    assert (after.info.mean, after.info.picture_size) == (100.0, 128)
+    assert (after.info.mean, after.info.picture_size) == (100.0, 256)
     assert after.info.recipe == {"seed": 7}
     for key, value in before.state_dict().items():
         assert torch.equal(value, after.state_dict()[key]), key
