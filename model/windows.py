@@ -106,7 +106,7 @@ def cover(
         width: its columns; both at least ``side``.
         side: of a window, px.
     """
-    inner = side - 2 * RIM_PX
+    inner = side - 2 * RIM_PX - 1  # from the middle of the first trusted pixel to that of the last
     reach = np.minimum(radius_px, inner / 2)[:, None]
     limit = (width - 1, height - 1)
     places = np.clip(xy, 0, limit)

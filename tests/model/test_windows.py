@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.windows import RIM_PX, Mosaic, Window, cover, scan_windows
@@ -16,6 +16,7 @@ HEIGHT, WIDTH, SIDE = 200, 310, 64
         max_size=12,
     )
 )
+@example([(0.0, 147.0, 15.0), (0.0, 180.0, 0.0)])  # as far apart as the inside of a window is long
 def test_every_place_is_in_the_trusted_part_of_some_window(
     places: list[tuple[float, float, float]],
 ) -> None:
