@@ -11,11 +11,12 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from rich.console import Console
 
-from model.checkpoint import file_sha256, load_network, resolve_weights
+from model.checkpoint import resolve_weights
 from model.training.curves import CurveLog
 from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
@@ -27,6 +28,8 @@ from model.training.validation import Validation
 from model.training.world import World, joined
 
 FINISHED, FAILED, INTERRUPTED = 0, 1, 130
+
+_Number = TypeVar("_Number", int, float)
 
 _NETWORKS = {32: "mpcnet", 16: "mpcnet-s"}
 _EPOCHS, _STEPS = 1000, 6000
@@ -132,7 +135,7 @@ def _device(text: str) -> str:
 def _train(
     options: argparse.Namespace, world: World, device: str, stopping: Callable[[], bool]
 ) -> int:
-    width = options.width or (32 if options.data else 16)
+    width = _given(options.width, 32 if options.data else 16)
     made_for = "live" if options.pack else options.data.absolute().name.lower()
     network = _NETWORKS.get(width, f"mpcnet-w{width}")
     name = options.name or f"{network}-{made_for.removeprefix('nuaa-')}"
@@ -150,9 +153,10 @@ def _train(
         crops = replace(crops, share=((pack.kinds[0], 1.0),), pasted=0.0)
     else:
         pack = load_pack(options.pack)
-    steps = options.steps or _STEPS
-    if options.epochs or (options.data and not options.steps):
-        steps = ceil((options.epochs or _EPOCHS) * len(pack.images) / options.batch)
+    steps = _given(options.steps, _STEPS)
+    if options.steps is None and (options.data or options.epochs is not None):
+        crops_wanted = _given(options.epochs, _EPOCHS) * len(pack.images)
+        steps = ceil(crops_wanted / max(1, options.batch))
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if device.startswith("cuda") else "fp32"
@@ -177,9 +181,7 @@ def _train(
     if validation is not None:
         training.origin["validation"] = _told(options.validate.name, pack_of(validation.pictures))
     if options.finetune is not None:
-        start = resolve_weights(options.finetune)
-        training.finetune_from(start)
-        training.origin["from"] = f"{load_network(start).info.name}, sha256 {file_sha256(start)}"
+        training.finetune_from(resolve_weights(options.finetune))
     if options.resume:
         training.resume(checkpoint)
     with ExitStack() as stack:
@@ -210,8 +212,12 @@ def _set(options: argparse.Namespace, *, loud: bool) -> tuple[Pack, Validation |
             print(f"left out: {problem}", file=sys.stderr)
     if not apart:
         return pack_of(pictures), None
-    every = _VALIDATE_EVERY if options.validate_every is None else options.validate_every
+    every = _given(options.validate_every, _VALIDATE_EVERY)
     return pack_of(pictures), Validation(apart, every, options.patience)
+
+
+def _given(value: _Number | None, default: _Number) -> _Number:
+    return default if value is None else value
 
 
 def _told(name: str, pack: Pack) -> str:

@@ -15,7 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import LoadedNetwork, NetworkInfo, load_network, save_network
+from model.checkpoint import (
+    LoadedNetwork,
+    NetworkInfo,
+    file_sha256,
+    load_network,
+    save_network,
+)
 from model.mpcnet import MPCNet, attention_grid_of
 from model.training.data.crops import CropSampler
 from model.training.data.packs import IGNORE, TARGET, Pack
@@ -83,7 +89,8 @@ class Training:
             WeightsError: they cannot be read.
             ValueError: they have another width.
         """
-        loaded: MPCNet = load_network(weights)
+        start = load_network(weights)
+        loaded: MPCNet = start
         if 2 * loaded.width == self.recipe.width:
             loaded = widened(loaded, np.random.default_rng(self.recipe.seed))
         if loaded.width != self.recipe.width:
@@ -93,6 +100,7 @@ class Training:
             )
         self.network.load_state_dict(loaded.state_dict())
         self.average.load_state_dict(loaded.state_dict())
+        self.origin["from"] = f"{start.info.name}, sha256 {file_sha256(weights)}"
 
     def advance(self) -> float:
         """Take one optimiser step; returns the loss.

@@ -132,6 +132,9 @@ def test_the_command_overwrites_no_other_training(
         ("--device gpu", 1, "expected auto, cpu, cuda or cuda:N"),
         ("--device cuda:99", 1, "PyTorch sees"),
         ("--threads 0", 1, "threads of a training is 0"),
+        ("--steps 0", 1, "steps of a training is 0"),
+        ("--epochs 0", 1, "steps of a training is 0"),
+        ("--width 0", 1, "width must be a positive multiple of 4"),
         ("--steps -1", 1, "steps of a training is -1"),
         ("--batch 0", 1, "batch of a training is 0"),
         ("--learning-rate nan", 1, "the learning rate is nan"),
@@ -195,6 +198,7 @@ def test_a_training_may_start_from_weights_of_half_its_width(pack: Pack, tmp_pat
     theirs = load_network(tmp_path / "narrow.safetensors")
     with torch.no_grad():
         torch.testing.assert_close(wide.average.eval()(x), theirs(x), rtol=1e-4, atol=1e-5)
+    assert str(wide.weights().info.recipe["from"]).startswith("tiny, sha256 ")
     with pytest.raises(ValueError, match="expected the same or half of it"):
         Training(pack, replace(RECIPE, width=12)).finetune_from(tmp_path / "narrow.safetensors")
 
