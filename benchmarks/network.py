@@ -61,7 +61,6 @@ class Case:
 
 FRAMES = (Case("256x256", 256, 256, 1, 32), Case("512x640", 512, 640, 1, 32))
 WINDOWS = Case("4 windows of 64x64", 64, 64, 4, 8)
-_GRIDS = (32, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ def _candidates(plan: Plan, widths: Sequence[int], engines: ExitStack) -> list[C
                         precision=precision,
                         threads=plan.threads,
                         in_flight=1,
-                        attention_grids=_GRIDS,
+                        window_sides=(WINDOWS.height,),
                     )
                 except ValueError as error:  # bf16 or OpenVINO are not everywhere
                     say(f"  left out: {error}")

@@ -138,7 +138,7 @@ class SourceSettings(Settings):
     start_seconds: Seconds = Field(0.0, description="replay a file from here")
     end_seconds: float | None = Field(None, gt=0, description="replay a file to here; null: all")
     live_queue: int = Field(
-        2, ge=1, le=64, description="frames a live source may wait; more drop the oldest"
+        4, ge=1, le=64, description="frames a live source may wait; more drop the oldest"
     )
     file_queue: int = Field(8, ge=1, le=256, description="frames read ahead from a file")
     polarity: Literal["white_hot", "black_hot"] = Field(
@@ -196,9 +196,14 @@ class RangeSettings(Settings):
 
 
 class GateSettings(Settings):
-    """Where the network looks between whole scans, in mode gated."""
+    """Where the network looks, in mode gated."""
 
-    scan_every: int = Field(10, ge=1, le=1000, description="every so many frames are scanned whole")
+    scan_every: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="so many frames together show all of the picture, besides what is looked at",
+    )
     window_px: int = Field(
         64, ge=32, le=512, multiple_of=32, description="side of a window, px; its rim is not used"
     )
@@ -211,6 +216,9 @@ class GateSettings(Settings):
         lt=5,
         description="how bright a spot, in standard deviations of its 15 x 15 px surround; "
         "a lone point on a plain sky has 5.3",
+    )
+    candidate_every: int = Field(
+        5, ge=1, le=1000, description="frames from one look at a bright spot to the next"
     )
     max_windows: int = Field(16, ge=1, le=256, description="of a frame; more: it is scanned whole")
 
@@ -228,12 +236,12 @@ class DetectorSettings(Settings):
         "auto", description="what runs the network; auto: openvino on a CPU, torch on a GPU"
     )
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        "auto", description="auto: fp16 on a GPU; on a CPU bf16 where OpenVINO has it, else fp32"
+        "auto", description="auto: fp16 on a GPU; on a CPU bf16 where it has AMX, else fp32"
     )
     mode: Literal["auto", "full", "gated"] = Field(
         "auto",
-        description="full: the network sees all of every frame; gated: between scans only windows "
-        "around tracks and bright spots; auto: gated on a CPU",
+        description="full: the network sees all of every frame; gated: windows around tracks and "
+        "bright spots, and a part of the rest; auto: gated on a CPU",
     )
     gate: GateSettings = GateSettings()
     threads: int | None = Field(

@@ -40,9 +40,9 @@ _AUTO_WEIGHTS = {
 class _SourceState:
     """What the detector remembers of one source."""
 
-    def __init__(self, settings: DetectorSettings) -> None:
+    def __init__(self, settings: DetectorSettings, scan_px: int) -> None:
         self.range = RangeEstimator(settings.range16)
-        self.gate = Gate(settings.gate)
+        self.gate = Gate(settings.gate, scan_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +115,7 @@ class NetworkDetector:
         """What the network is to see of a frame: all of it, or windows."""
         state = self._states.get(frame.source)
         if state is None:
-            state = self._states[frame.source] = _SourceState(self._settings)
+            state = self._states[frame.source] = _SourceState(self._settings, self._scan_px)
         gain, offset = state.range.gain_and_offset(frame)
         windows = state.gate.windows(frame.image, gain, hints) if self.mode == "gated" else None
         if windows is None:
@@ -214,10 +214,7 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
     network = load_network(path)
     # Decided once and never from timing, so that a replay sees what the first run saw.
     gated = settings.mode == "gated" or (settings.mode == "auto" and device.type == "cpu")
-    grids = (
-        network.info.attention_grid,
-        *((attention_grid_of(settings.gate.window_px),) if gated else ()),
-    )
+    sides = (network.info.picture_size, *((settings.gate.window_px,) if gated else ()))
     try:
         engine = build_engine(
             network,
@@ -226,7 +223,7 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
             precision=settings.precision,
             threads=settings.threads,
             in_flight=settings.batch.in_flight,
-            attention_grids=grids,
+            window_sides=sides,
         )
     except ValueError as error:
         raise StreamError(str(error)) from error

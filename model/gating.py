@@ -1,4 +1,4 @@
-"""Where the network looks between scans: at windows around tracks and bright spots."""
+"""Where the network looks: at windows around tracks and bright spots, and at a part of the rest."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import GateSettings
-from model.windows import Window, cover
+from model.windows import Window, cover, scan_windows
 from streamer.types import FloatArray, FocusHints, Image
 
 _TARGET_SIGMA_PX = 1.2
 """Blur of the candidate stage: about a point target's."""
 _SURROUND_PX = 15
 """Side of the square that a bright spot is compared with."""
+_CELL_PX = 4
+"""Side of the cells in which it is remembered where the network looked."""
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8)
 _THUMBNAIL = (24, 24)
 _CUT_SHARE = 0.25
@@ -27,18 +29,27 @@ _MIN_CONTRAST_LEVELS = 3.0
 class Gate:
     """Decides, for the frames of one source in order, whether to scan and else where to look.
 
+    A new scene is scanned at once. After that every frame shows a part of a large picture, so that
+    no frame takes much longer than another, and all of it within ``scan_every`` frames; a picture
+    that is best seen at once is, every so many frames.
+
     The choice depends on the frames, the hints and the settings alone, never on timing, so that a
     replay sees the same windows.
 
     Args:
         settings: how often to scan, and how many windows of what size.
+        scan_px: side of the windows that a large picture is scanned in, px.
     """
 
-    def __init__(self, settings: GateSettings) -> None:
+    def __init__(self, settings: GateSettings, scan_px: int) -> None:
         self._settings = settings
+        self._scan_px = scan_px
         self._since_scan = 0
-        self._shape: tuple[int, ...] = ()
+        self._shape = (0, 0)
         self._thumbnail: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._frame = 0
+        self._looked: NDArray[np.int64] = np.empty((0, 0), np.int64)
+        """Number of the last frame in which a cell was shown to the network."""
 
     def windows(self, image: Image, gain: float, hints: FocusHints) -> list[Window] | None:
         """Where to look in the next frame; None: everywhere.
@@ -48,32 +59,73 @@ class Gate:
             gain: grey levels of 8 bit a raw level.
             hints: where tracks are expected.
         """
-        settings = self._settings
         height, width = image.shape
-        self._since_scan += 1
+        self._frame += 1
         new_scene = self._is_new_scene(image, gain)
         # In a small picture the windows would be as much work as the whole.
-        small = min(height, width) < 2 * settings.window_px
-        if new_scene or small or self._since_scan >= settings.scan_every:
+        small = min(height, width) < 2 * self._settings.window_px
+        windows = scanned = None if new_scene or small else self._part(height, width)
+        if scanned is not None:
+            windows = scanned + self._around_tracks(hints, scanned)
+            windows += self._around_candidates(image, gain, windows)
+            if len(windows) - len(scanned) > self._settings.max_windows:
+                windows = None
+        if windows is None:
             self._since_scan = 0
-            return None
-        windows = cover(hints.xy, hints.radius_px, height, width, settings.window_px)
-        if settings.candidates:
-            spots = bright_spots(image, gain, settings.candidate_contrast, settings.candidates)
-            unseen = [not any(w.shows(x, y, height, width) for w in windows) for x, y in spots]
-            fresh = spots[np.array(unseen, dtype=np.bool_)]
-            windows += cover(fresh, np.zeros(len(fresh)), height, width, settings.window_px)
-        if len(windows) > settings.max_windows:
-            self._since_scan = 0
-            return None
+            self._looked = np.full((height // _CELL_PX + 1, width // _CELL_PX + 1), self._frame)
+        else:
+            self._note(windows)
         return windows
+
+    def _around_tracks(self, hints: FocusHints, scanned: list[Window]) -> list[Window]:
+        """Windows around tracks that the part of the scan does not show."""
+        height, width = self._shape
+        unseen = [
+            k
+            for k, (xy, radius) in enumerate(zip(hints.xy, hints.radius_px, strict=True))
+            if not any(w.shows_around(xy[0], xy[1], radius, height, width) for w in scanned)
+        ]
+        xy, radius_px = hints.xy[unseen], hints.radius_px[unseen]
+        return cover(xy, radius_px, height, width, self._settings.window_px)
+
+    def _around_candidates(self, image: Image, gain: float, windows: list[Window]) -> list[Window]:
+        """Windows around bright spots that neither ``windows`` nor the last few frames show."""
+        settings = self._settings
+        if not settings.candidates:
+            return []
+        height, width = image.shape
+        spots = bright_spots(image, gain, settings.candidate_contrast, settings.candidates)
+        cells = (spots // _CELL_PX).astype(int)
+        rested = self._frame - self._looked[cells[:, 1], cells[:, 0]] >= settings.candidate_every
+        shown = [any(w.shows(x, y, height, width) for w in windows) for x, y in spots]
+        fresh = spots[rested & ~np.array(shown, dtype=np.bool_)]
+        return cover(fresh, np.zeros(len(fresh)), height, width, settings.window_px)
+
+    def _note(self, windows: list[Window]) -> None:
+        """Remember what was shown: only cells that lie in a window's trusted part as a whole."""
+        height, width = self._shape
+        for window in windows:
+            left, top, right, bottom = window.trusted(height, width)
+            rows = slice(-(-top // _CELL_PX), bottom // _CELL_PX + (bottom >= height))
+            columns = slice(-(-left // _CELL_PX), right // _CELL_PX + (right >= width))
+            self._looked[rows, columns] = self._frame
+
+    def _part(self, height: int, width: int) -> list[Window] | None:
+        """The part of the scan whose turn it is; None: the whole picture."""
+        every = self._settings.scan_every
+        parts = scan_windows(height, width, self._scan_px)
+        turn, self._since_scan = self._since_scan, self._since_scan + 1
+        if parts is None:
+            return None if self._since_scan >= every else []
+        turn %= every
+        return parts[turn * len(parts) // every : (turn + 1) * len(parts) // every]
 
     def _is_new_scene(self, image: Image, gain: float) -> bool:
         """Whether the picture has little to do with the last one: a cut, another photograph."""
         before, shape = self._thumbnail, self._shape
         pixels = cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA)
         self._thumbnail = after = np.multiply(pixels, gain, dtype=np.float32)
-        self._shape = image.shape
+        self._shape = image.shape[0], image.shape[1]
         if shape != image.shape:
             return True
         change = float(np.abs(after - before).mean())

@@ -44,6 +44,12 @@ class Window:
         left, top, right, bottom = self.trusted(height, width)
         return left <= x < right and top <= y < bottom
 
+    def shows_around(self, x: float, y: float, radius: float, height: int, width: int) -> bool:
+        """Whether its result is used at all that the picture shows within a radius of a place."""
+        left, top = max(0.0, x - radius), max(0.0, y - radius)
+        right, bottom = min(width - 1.0, x + radius), min(height - 1.0, y + radius)
+        return self.shows(left, top, height, width) and self.shows(right, bottom, height, width)
+
 
 class Mosaic:
     """What the network said of the windows of a picture, put together.

@@ -24,18 +24,19 @@ def build_engine(
     precision: str,
     threads: int | None,
     in_flight: int,
-    attention_grids: Sequence[int] = (),
+    window_sides: Sequence[int] = (),
 ) -> Engine:
     """The engine for a device.
 
     Args:
         kind: auto, openvino or torch; auto is OpenVINO on a CPU (torch with a warning where it is
             not installed) and torch on CUDA.
-        precision: auto, fp32, fp16 or bf16; auto is fp16 on CUDA, and on a CPU bf16 where OpenVINO
-            says that the processor has it, else fp32.
+        precision: auto, fp32, fp16 or bf16; auto is fp16 on CUDA, and on a CPU bf16 in OpenVINO
+            where the processor has tiles for it (AMX), else fp32.
         threads: of the CPU; None: one a core.
         in_flight: batches that may be on a GPU at once.
-        attention_grids: those that batches will ask for: made ready now, not in mid-stream.
+        window_sides: of the square windows that batches will hold, px: made ready now, not in
+            mid-stream.
 
     Raises:
         ValueError: the device cannot run so.
@@ -53,5 +54,4 @@ def build_engine(
         raise ValueError("detector.engine openvino: it is not installed (pip install openvino)")
     from model.engines.openvino_cpu import OpenVinoEngine
 
-    grids = attention_grids or (network.info.attention_grid,)
-    return OpenVinoEngine(network, precision=precision, threads=threads, attention_grids=grids)
+    return OpenVinoEngine(network, precision=precision, threads=threads, window_sides=window_sides)

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
 from model.gating import Gate, bright_spots
-from model.windows import Window
+from model.windows import Window, scan_windows
 from streamer.scene import Scene
 from streamer.types import FocusHints
 
 HEIGHT, WIDTH = 200, 310
+AT_ONCE = 256
+"""Side of the pictures trained on that lets these be scanned at once."""
 
 
 def hints(*places: tuple[float, float]) -> FocusHints:
@@ -25,7 +27,7 @@ def noise(seed: int = 0) -> np.ndarray:
 def test_every_kth_frame_is_scanned_and_the_others_show_tracks_and_bright_spots() -> None:
     image = noise()
     image[150:153, 250:253] += 60
-    gate = Gate(GateSettings(scan_every=4, candidates=1))
+    gate = Gate(GateSettings(scan_every=4, candidates=1, candidate_every=1), AT_ONCE)
     seen = [gate.windows(image, 1.0, hints((60.0, 50.0))) for _ in range(9)]
     assert [windows is None for windows in seen] == [i % 4 == 0 for i in range(9)]
     windows = seen[1]
@@ -35,10 +37,32 @@ def test_every_kth_frame_is_scanned_and_the_others_show_tracks_and_bright_spots(
     assert left <= 251 < right and top <= 151 < bottom
 
 
+def test_a_bright_spot_is_looked_at_now_and_then() -> None:
+    image = noise()
+    image[150:153, 250:253] += 60
+    gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=4), AT_ONCE)
+    seen = [gate.windows(image, 1.0, hints()) for _ in range(10)]
+    assert [None if windows is None else len(windows) for windows in seen] == [
+        *(None, 0, 0, 0, 1),
+        *(0, 0, 0, 1, 0),
+    ]
+
+
+def test_a_bright_spot_that_moves_is_looked_at_each_time() -> None:
+    gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=3), AT_ONCE)
+    for _ in range(4):
+        gate.windows(noise(), 1.0, hints())
+    for x in (40, 110, 180):
+        image = noise()
+        image[100:103, x : x + 3] += 60
+        (window,) = gate.windows(image, 1.0, hints()) or [None]
+        assert window is not None and window.shows(x + 1, 101, HEIGHT, WIDTH)
+
+
 def test_a_spot_that_a_tracks_window_shows_costs_no_window_of_its_own() -> None:
     image = noise()
     image[49:52, 59:62] += 60
-    gate = Gate(GateSettings(scan_every=100, candidates=1))
+    gate = Gate(GateSettings(scan_every=100, candidates=1), AT_ONCE)
     gate.windows(image, 1.0, hints())
     windows = gate.windows(image, 1.0, hints((62.0, 52.0)))
     assert windows is not None and len(windows) == 1
@@ -47,7 +71,7 @@ def test_a_spot_that_a_tracks_window_shows_costs_no_window_of_its_own() -> None:
 def test_a_cut_or_another_size_is_scanned_whole_and_the_count_begins_anew() -> None:
     first, second = noise(1), noise(2)
     second[:, 150:] += 60
-    gate = Gate(GateSettings(scan_every=4, candidates=0))
+    gate = Gate(GateSettings(scan_every=4, candidates=0), AT_ONCE)
     pictures = [first, first, second, second, second, second, second, second[:180]]
     scanned = [gate.windows(picture, 1.0, hints()) is None for picture in pictures]
     assert scanned == [True, False, True, False, False, False, True, True]
@@ -55,20 +79,70 @@ def test_a_cut_or_another_size_is_scanned_whole_and_the_count_begins_anew() -> N
 
 def test_a_camera_that_pans_or_a_target_that_enters_is_no_cut() -> None:
     scene = Scene(SyntheticSettings(camera_drift_px_per_second=60, seconds=2))
-    gate = Gate(GateSettings(scan_every=1000))
+    gate = Gate(GateSettings(scan_every=1000), AT_ONCE)
     scanned = [gate.windows(scene.render(k).image, 1.0, hints()) is None for k in range(30)]
     assert scanned == [True] + [False] * 29
 
 
+@pytest.mark.parametrize("every", [3, 5, 8, 50])
+def test_a_large_picture_is_scanned_a_part_a_frame_and_all_of_it_in_time(every: int) -> None:
+    gate = Gate(GateSettings(scan_every=every, candidates=0), 96)
+    whole = scan_windows(HEIGHT, WIDTH, 96)
+    assert whole is not None and len(whole) == 12
+    seen = [gate.windows(noise(), 1.0, hints()) for _ in range(1 + 2 * every)]
+    assert seen[0] is None
+    parts = [windows for windows in seen[1:] if windows is not None]
+    assert len(parts) == 2 * every
+    for round_of in (parts[:every], parts[every:]):
+        assert [window for part in round_of for window in part] == whole
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_track_that_the_scans_part_shows_costs_no_window_of_its_own() -> None:
+    gate = Gate(GateSettings(scan_every=12, candidates=0), 96)
+    gate.windows(noise(), 1.0, hints())
+    first = gate.windows(noise(), 1.0, hints((30.0, 30.0), (200.0, 150.0)))
+    assert first is not None
+    assert [window.side for window in first] == [96, 64]
+    assert first[1].shows(200, 150, HEIGHT, WIDTH)
+    # One that lies at the edge of what the part shows may have left it.
+    wide = FocusHints(np.array([[80.0, 30.0]]), np.array([15.0]), 1)
+    gate = Gate(GateSettings(scan_every=12, candidates=0), 96)
+    gate.windows(noise(), 1.0, hints())
+    second = gate.windows(noise(), 1.0, wide)
+    assert second is not None and [window.side for window in second] == [96, 64]
+
+
+@given(
+    height=st.integers(128, 400),
+    width=st.integers(128, 400),
+    places=st.lists(st.tuples(st.floats(-50, 450), st.floats(-50, 450)), max_size=6),
+    radius=st.floats(0, 20),
+)
+def test_whatever_is_asked_for_is_seen(
+    height: int, width: int, places: list[tuple[float, float]], radius: float
+) -> None:
+    gate = Gate(GateSettings(candidates=0), 96)
+    image = np.full((height, width), 90, np.uint8)
+    xy = np.array(places).reshape(-1, 2)
+    asked = FocusHints(xy, np.full(len(places), radius), 1)
+    gate.windows(image, 1.0, asked)
+    windows = gate.windows(image, 1.0, asked)
+    assert windows is not None
+    for x, y in np.clip(xy, 0, (width - 1, height - 1)):
+        assert any(window.shows(x, y, height, width) for window in windows)
+
+
 @pytest.mark.parametrize("shape", [(100, 310), (310, 100), (40, 50)])
 def test_a_small_picture_is_always_scanned_whole(shape: tuple[int, int]) -> None:
-    gate = Gate(GateSettings())
+    gate = Gate(GateSettings(), AT_ONCE)
     image = np.zeros(shape, np.uint8)
     assert [gate.windows(image, 1.0, hints()) for _ in range(3)] == [None] * 3
 
 
 def test_more_windows_than_allowed_means_a_scan() -> None:
-    gate = Gate(GateSettings(max_windows=1, candidates=0))
+    gate = Gate(GateSettings(max_windows=1, candidates=0), AT_ONCE)
     gate.windows(noise(), 1.0, hints())
     assert gate.windows(noise(), 1.0, hints((40.0, 40.0), (200.0, 150.0))) is None
 

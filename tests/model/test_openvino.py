@@ -27,7 +27,7 @@ def network() -> LoadedNetwork:
 
 @pytest.fixture(scope="module")
 def engine(network: LoadedNetwork) -> OpenVinoEngine:
-    return OpenVinoEngine(network, precision="fp32", threads=1, attention_grids=(32, 8))
+    return OpenVinoEngine(network, precision="fp32", threads=1, window_sides=(64, 50))
 
 
 def batch(
@@ -42,7 +42,14 @@ def batch(
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize(
     ("count", "shape", "grid"),
-    [(1, (64, 96), None), (2, (50, 70), None), (3, (64, 64), 8), (1, (33, 130), 8)],
+    [
+        (1, (64, 96), None),
+        (2, (50, 70), None),
+        (5, (64, 64), 8),
+        (3, (50, 50), 6),
+        (1, (64, 64), 6),
+        (1, (33, 130), 8),
+    ],
 )
 def test_it_agrees_with_torch_at_every_size_and_grid(
     network: LoadedNetwork,
@@ -71,6 +78,32 @@ def test_results_outlive_the_next_batch(engine: OpenVinoEngine) -> None:
     assert np.array_equal(first, kept)
 
 
+def test_windows_of_two_sides_run_beside_each_other(network: LoadedNetwork) -> None:
+    engine = OpenVinoEngine(network, precision="fp32", threads=2, window_sides=(64, 32))
+    large, small = batch(3, (64, 64), 8), batch(7, (32, 32), 4)
+    alone = [engine.submit(each).result() for each in (large, small)]
+    tickets = [engine.submit(each) for each in (large, small)]
+    for ticket, want in zip(tickets, alone, strict=True):
+        assert np.array_equal(ticket.result(), want)
+        assert set(ticket.stage_seconds) == {"preprocess", "network"}
+
+
+def test_a_window_shows_the_same_to_the_bit_whatever_is_beside_it(engine: OpenVinoEngine) -> None:
+    many = batch(4, (64, 64), 8)
+    together = engine.submit(many).result()
+    one = np.ones(1, np.float32)
+    for image, seen in zip(many.images, together, strict=True):
+        assert np.array_equal(
+            engine.submit(EngineBatch([image], one, 0 * one, 8)).result()[0], seen
+        )
+
+
+def test_bf16_is_chosen_only_where_it_is_faster(network: LoadedNetwork) -> None:
+    chosen = OpenVinoEngine(network, precision="auto", threads=1).precision
+    tiles = torch.cpu.get_capabilities().get("amx_bf16", False)
+    assert chosen == ("bf16" if tiles else "fp32")
+
+
 def test_the_same_batch_gives_the_same_bits(engine: OpenVinoEngine) -> None:
     given = batch(2, (64, 64), 8)
     assert np.array_equal(engine.submit(given).result(), engine.submit(given).result())
@@ -80,14 +113,15 @@ def test_a_damaged_cache_is_made_anew(
     network: LoadedNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    arguments = {"precision": "fp32", "threads": 1, "attention_grids": (8,)}
+    arguments = {"precision": "fp32", "threads": 1, "window_sides": (64,)}
     want = OpenVinoEngine(network, **arguments).submit(batch(1, (64, 64), 8)).result()
     graphs = list(tmp_path.rglob("*.xml"))
-    assert len(graphs) == 1
-    graphs[0].write_text("<net")
+    assert len(graphs) == 2  # of whole pictures and of windows
+    for graph in graphs:
+        graph.write_text("<net")
     got = OpenVinoEngine(network, **arguments).submit(batch(1, (64, 64), 8)).result()
     assert np.array_equal(got, want)
-    assert "<net " in graphs[0].read_text()
+    assert all("<net " in graph.read_text() for graph in graphs)
 
 
 def test_without_openvino_torch_takes_over_and_says_so(
