@@ -321,14 +321,16 @@ def test_a_silent_live_source_is_counted_as_stalled_once(monkeypatch: pytest.Mon
 
 def test_numbers_can_be_read_while_it_runs() -> None:
     source = FakeSource(live=True, sessions=[[FRAME] * 120], interval=0.005)
-    pipeline = Pipeline([stream(source, FakeSink())], FakeDetector(), settings())
+    pipeline = Pipeline(
+        [stream(source, FakeSink())], FakeDetector(), settings(source={"live_queue": 3})
+    )
     seen: list[RunSnapshot] = []
     pipeline.run(seen.append, tick_seconds=0.02)
     last = [each for each in seen if each.sources[0].state == "running"][-1]
     end = last.sources[0]
     assert end.fps_in == pytest.approx(end.captured / last.elapsed_seconds, rel=0.2)
     assert end.fps_out == pytest.approx(end.processed / last.elapsed_seconds, rel=0.2)
-    assert end.queue_capacity == 2
+    assert end.queue_capacity == 3
     counts = [each.sources[0].processed for each in seen]
     assert counts == sorted(counts)
     whole = pipeline.report.snapshot
