@@ -415,7 +415,9 @@ class EventSettings(Settings):
         description="run this program with its arguments; the event is its standard input, and "
         "{event} {id} {x} {y} {score} {source} in the arguments are filled in",
     )
-    command_timeout_seconds: float = Field(10.0, gt=0, description="then the program is killed")
+    command_timeout_seconds: float = Field(
+        10.0, gt=0, description="then the program is killed; when the stream ends, after 4 s"
+    )
 
 
 class OutputSettings(Settings):

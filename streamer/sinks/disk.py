@@ -4,6 +4,7 @@ disk is full or gone: every output of a source shares one :class:`Disk`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import logging
@@ -35,7 +36,9 @@ class OutputReport:
     what: str
     """The output's name: ``annotated``, ``tracks.txt``, ..."""
     lost: int
-    """Frames, or lines, that could not be written."""
+    """How many could not be written of what :attr:`unit` says."""
+    unit: str
+    """``frames`` or ``lines``."""
     outages: int
     """How often the disk could not be written to."""
     reason: str | None
@@ -289,6 +292,14 @@ class Disk:
             self._stop.set()
         thread.join()
 
+    def close(self) -> None:
+        """Close what its writers left open, having failed themselves. Idempotent."""
+        with self._lock:
+            left = tuple(self._files)
+        for file in left:
+            with contextlib.suppress(OSError):  # the writer's own failure is the one to be told
+                file.close()
+
     def _work(self) -> None:
         while not self._stop.wait(SYNC_SECONDS):
             with self._lock:
@@ -364,7 +375,7 @@ class Output:
     def report(self) -> OutputReport:
         """What became of it."""
         broken = self.reason is not None
-        return OutputReport(self._what, self._lost, self._outages, self._latest, broken)
+        return OutputReport(self._what, self._lost, self._unit, self._outages, self._latest, broken)
 
 
 def _sync_folder(folder: Path) -> None:
