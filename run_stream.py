@@ -71,7 +71,8 @@ what lies in DIR afterwards:
   annotated-0002.mp4, ..., original.mkv, clips/: see output.record and output.clips in the settings
 
 presets for --config: {", ".join(preset_names())}
-exit code: 0 finished, 1 a source, a component or a disk failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.""",
+exit code: 0 finished, 1 something failed or could not be written, 2 wrong usage,
+130 Ctrl-C, 143 SIGTERM.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(

@@ -17,7 +17,7 @@ from typing import Any
 from configs.schema import StreamSettings
 from streamer.pipeline import RunReport
 from streamer.redact import HIDDEN, redact
-from streamer.sinks.disk import OutputReport
+from streamer.sinks.outages import OutputReport
 from streamer.stats import LatencySummary, SourceSnapshot
 from streamer.types import StreamError
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from streamer.sinks.disk import Disk, DiskFile
+from streamer.sinks.disk import Disk
+from streamer.sinks.disk_file import DiskFile
 from streamer.types import StreamError
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 
-from streamer.sinks.disk import Disk, DiskFile
+from streamer.sinks.disk import Disk
+from streamer.sinks.disk_file import DiskFile
 from streamer.sinks.encoder import Encoder, Packet
 from streamer.types import StreamError
 

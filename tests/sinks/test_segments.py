@@ -5,9 +5,12 @@ import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from recordings import in_order, numbers_in, picture, times_in
+from sink_results import result_of
 
-from configs.schema import RecordSettings
+from configs.schema import RecordSettings, StreamSettings
+from streamer.sinks.factory import build_sinks
 from streamer.sinks.record import Recorder
 from streamer.sinks.segments import Limits
 
@@ -86,6 +89,31 @@ def test_auto_keeps_a_files_recording_whole_and_a_cameras_bounded() -> None:
     assert Limits.of(RecordSettings(), live=True) == Limits(600, None)
     assert Limits.of(RecordSettings(keep_hours=1), live=False) == Limits(600, None)
     assert Limits.of(RecordSettings(segment_seconds=None), live=True) == Limits(None, None)
+
+
+@pytest.mark.parametrize("limit", ["keep_hours", "keep_gb"])
+def test_a_limit_needs_files_that_end(limit: str) -> None:
+    with pytest.raises(ValidationError, match="segment_seconds"):
+        fast(segment_seconds=None, **{limit: 1})
+    assert fast(segment_seconds=None, segment_mb=5, **{limit: 1}).segment_mb == 5
+
+
+def test_originals_and_annotated_pictures_share_the_limit(tmp_path: Path) -> None:
+    record = {"segment_seconds": 1, "keep_gb": 0.0005, "original": True, "preset": "ultrafast"}
+    output = {"record": record, "overlay": {"min_width": 64}}
+    sinks = build_sinks(tmp_path, StreamSettings.model_validate({"output": output}), source="gate")
+    most = 0
+    for index in range(600):
+        for sink in sinks:
+            sink.write(result_of(index))
+        paths = [*tmp_path.glob("*.mp4"), *tmp_path.glob("*.mkv")]
+        most = max(most, sum(path.stat().st_size for path in paths))
+    for sink in sinks:
+        sink.close()
+    assert 0.35e6 < most < 0.6e6
+    shown = [sum(map(len, map(numbers_in, in_order(tmp_path, "annotated*.mp4")))), 0]
+    shown[1] = sum(len(times_in(path)) for path in in_order(tmp_path, "original*.mkv"))
+    assert abs(shown[0] - shown[1]) <= 30
 
 
 def test_old_segments_are_deleted_and_nothing_else(tmp_path: Path) -> None:
