@@ -17,7 +17,8 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -67,9 +68,11 @@ what lies in DIR afterwards:
   annotated.mp4  every frame with its tracks drawn    tracks.txt    MOTChallenge
   frames.jsonl   every detection and track            events.jsonl  confirmed and lost
   summary.json   counts, rates, latencies, settings
+  annotated-0002.mp4, ..., original.mkv, clips/: see output.record and output.clips in the settings
 
 presets for --config: {", ".join(preset_names())}
-exit code: 0 finished, 1 a source or component failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.""",
+exit code: 0 finished, 1 something failed or could not be written, 2 wrong usage,
+130 Ctrl-C, 143 SIGTERM.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
@@ -137,6 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, FAILED)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except Exception as error:  # a bug: one line says which, and where
+        log.debug("the traceback", exc_info=error)
+        return _say(_located(error), FAILED)
 
 
 def stream(addresses: Sequence[str], settings: StreamSettings, console: Console | None) -> int:
@@ -149,11 +155,13 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
     from streamer.demo import TruthScore
     from streamer.output_folder import claim_folder, source_folders
     from streamer.pipeline import Pipeline, Stream
+    from streamer.sinks.disk import Disk
     from streamer.sinks.factory import build_sinks
+    from streamer.sinks.hook import kill_programs
     from streamer.sinks.window import Window
     from streamer.sources.factory import open_source, probe, source_names
     from streamer.sources.synthetic import SyntheticSource
-    from streamer.summary import write_summary
+    from streamer.summary import trouble, write_summary
     from tracking import build_tracker
 
     names = source_names(addresses)
@@ -173,25 +181,30 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         detector = build_detector(settings.detector, sources=len(sources))
     except WeightsError as error:
         raise StreamError(str(error)) from error
-    root = claim_folder(settings.output.directory)
-    folders = source_folders(root, names)
-    scores = {
-        source.name: TruthScore(source.scene, detector.threshold)
-        for source in sources
-        if isinstance(source, SyntheticSource)
-    }
+    disks: dict[str, Disk] = {}
+    scores: dict[str, TruthScore] = {}
     streams = []
-    for source in sources:
-        sinks = build_sinks(
-            folders[source.name], settings, source=source.name, window=window, live=source.live
-        )
-        if source.name in scores:
-            sinks.append(scores[source.name])
-        tracker = build_tracker(settings.tracker, detector.threshold)
-        streams.append(Stream(source, tracker, tuple(sinks)))
+    with ExitStack() as undo:
+        undo.callback(detector.close)
+        root = claim_folder(settings.output.directory)
+        folders = source_folders(root, names)
+        for source in sources:
+            name, folder = source.name, folders[source.name]
+            disks[name] = Disk(folder, settings.output.disk, name)
+            sinks = build_sinks(
+                folder, settings, source=name, window=window, live=source.live, disk=disks[name]
+            )
+            if isinstance(source, SyntheticSource):
+                scores[name] = TruthScore(source.scene, detector.threshold)
+                sinks.append(scores[name])
+            for sink in sinks:
+                undo.callback(sink.close)
+            tracker = build_tracker(settings.tracker, detector.threshold)
+            streams.append(Stream(source, tracker, tuple(sinks)))
+        undo.pop_all()
 
     pipeline = Pipeline(streams, detector, settings)
-    signals = _Signals(pipeline)
+    signals = _Signals(pipeline, kill_programs)
     dashboard: Dashboard = LogDashboard(settings.logs.every_seconds)
     if console is not None:
         ran = detector.describe()
@@ -212,19 +225,23 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
             if window is not None:
                 ending.callback(window.close)
             for name, folder in folders.items():
-                path = folder / "summary.json"
-                ending.callback(write_summary, path, pipeline.report, name, settings)
+                ending.callback(disks[name].close)
+                path, outputs = folder / "summary.json", disks[name].reports()
+                ending.callback(write_summary, path, pipeline.report, name, settings, outputs)
     for each in pipeline.report.snapshot.sources:
         print(status_line(each))
     for score in scores.values():
         print(score.verdict())
+    lost = {name: problem for name, disk in disks.items() if (problem := trouble(disk.reports()))}
+    for name, problem in lost.items():
+        print(f"{name}: {problem}", file=sys.stderr)
     print(f"results: {root}")
-    if len(signals.received) > 1:  # a thread that was given up could hang Python's own end, too
+    if len(signals.received) > 1:
         sys.stdout.flush()
-        os._exit(128 + signals.received[0])
+        signals.exit()
     if signals.received:
         return 128 + signals.received[0]
-    return FAILED if pipeline.report.failed else FINISHED
+    return FAILED if pipeline.report.failed or lost else FINISHED
 
 
 class _Signals:
@@ -232,9 +249,10 @@ class _Signals:
     hangs, a third ends the program at once.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, clean_up: Callable[[], None]) -> None:
         self.received: list[int] = []
         self._pipeline = pipeline
+        self._clean_up = clean_up
         self._told = False
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, self._handle)
@@ -253,7 +271,12 @@ class _Signals:
         elif len(self.received) == 2:
             self._pipeline.hurry()
         else:
-            os._exit(128 + self.received[0])
+            self.exit()
+
+    def exit(self) -> NoReturn:
+        """End the program at once: a thread that was given up could hang Python's own end, too."""
+        self._clean_up()
+        os._exit(128 + self.received[0])
 
 
 def _version() -> str:
@@ -263,7 +286,17 @@ def _version() -> str:
         return "irtrack, not installed as a package\n"
 
 
-def _say(error: Exception, code: int) -> int:
+def _located(error: Exception) -> str:
+    """An exception that nobody foresaw, with the place of ours where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = str(Path(__file__).resolve().parent)
+    ours = [each for each in frames if each.filename.startswith(here)] or frames
+    where = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{where}: {text}; --set logs.level=debug shows more"
+
+
+def _say(error: Exception | str, code: int) -> int:
     for line in redact(str(error)).splitlines():
         print(f"run_stream: {line}", file=sys.stderr)
     return code

@@ -340,6 +340,70 @@ class RecordSettings(Settings):
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = (
         Field("veryfast", description="the encoder's effort")
     )
+    original: bool = Field(
+        False,
+        description="write original.mkv, too: the frames as the detector gets them, white-hot,"
+        " without loss (FFV1, 8 or 16 bit grey)",
+    )
+    segment_seconds: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        "auto",
+        description="a new file, annotated-0002.mp4 and so on, after so long; null: never;"
+        " auto: 600 for live sources and where keep_hours or keep_gb is given, else never",
+    )
+    segment_mb: float | None = Field(
+        None, gt=0, description="a new file when the last has so many MB (10^6 bytes)"
+    )
+    keep_hours: float | None = Field(
+        None, gt=0, description="finished files older than this are deleted; null: none"
+    )
+    keep_gb: float | None = Field(
+        None,
+        gt=0,
+        description="the oldest finished files are deleted so that all recordings of a source stay"
+        " below so many GB (10^9 bytes); null: none",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> RecordSettings:
+        keeps = self.keep_hours is not None or self.keep_gb is not None
+        if keeps and self.segment_seconds is None and self.segment_mb is None:
+            raise ValueError(
+                "keep_hours and keep_gb delete finished files, and there is none before the end:"
+                " give segment_seconds or segment_mb, too"
+            )
+        return self
+
+
+class ClipSettings(Settings):
+    """A video of its own for every time in which something is tracked, in the folder clips."""
+
+    enabled: bool = Field(False, description="write clips, and clips.jsonl that lists them")
+    before_seconds: float = Field(
+        5.0, ge=0, le=60, description="from so long before a track is confirmed, at least"
+    )
+    after_seconds: float = Field(
+        5.0, ge=0, description="until so long after the last of its tracks is lost"
+    )
+    max_seconds: float = Field(
+        300.0, gt=0, description="a longer one goes on in the next clip, no frame missing"
+    )
+    keep_hours: float | None = Field(
+        None, gt=0, description="finished clips older than this are deleted; null: none"
+    )
+    keep_gb: float | None = Field(
+        None, gt=0, description="the oldest clips are deleted beyond so many GB; null: none"
+    )
+
+
+class DiskSettings(Settings):
+    """What happens when the disk is full or gone: detection goes on, and so do files later."""
+
+    min_free_mb: float = Field(
+        50.0, ge=0, description="videos leave so many MB (10^6 bytes) to logs and other programs"
+    )
+    retry_seconds: float = Field(
+        10.0, gt=0, description="a file that cannot be written is tried again this often"
+    )
 
 
 class DisplaySettings(Settings):
@@ -359,7 +423,9 @@ class EventSettings(Settings):
         description="run this program with its arguments; the event is its standard input, and "
         "{event} {id} {x} {y} {score} {source} in the arguments are filled in",
     )
-    command_timeout_seconds: float = Field(10.0, gt=0, description="then the program is killed")
+    command_timeout_seconds: float = Field(
+        10.0, gt=0, description="then the program is killed; when the stream ends, after 4 s"
+    )
 
 
 class OutputSettings(Settings):
@@ -368,6 +434,8 @@ class OutputSettings(Settings):
     directory: Path = Field(Path("output"), description="never overwritten: output-2 comes next")
     overlay: OverlaySettings = OverlaySettings()
     record: RecordSettings = RecordSettings()
+    clips: ClipSettings = ClipSettings()
+    disk: DiskSettings = DiskSettings()
     display: DisplaySettings = DisplaySettings()
     events: EventSettings = EventSettings()
 

@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 OnTick = Callable[[RunSnapshot], bool | None]
 """Called in the thread that called ``run``. Returning False stops the run."""
 
+FILES_GRACE_SECONDS = 3.0
+"""After a stop, files are finished when no thread has made progress for this long."""
 GRACE_SECONDS = 30.0
-"""After a stop, a thread that makes no progress for this long is given up."""
+"""A thread that makes no progress for so much longer is given up."""
 HURRIED_GRACE_SECONDS = 1.0
 """The same once :meth:`Pipeline.hurry` was called."""
 
@@ -239,7 +241,7 @@ class Pipeline:
             if self._stopping and watchdog.gives_up(grace):
                 self._gave_up = True
                 names = ", ".join(thread.name for thread in alive)
-                problem = f"did not stop within {2 * grace:g} s: {names}"
+                problem = f"did not stop within {watchdog.patience(grace):g} s: {names}"
                 if self._hurried:
                     log.warning("%s", problem)
                 else:
@@ -266,21 +268,25 @@ class _Watchdog:
         self._freed = False
 
     def gives_up(self, grace_seconds: float) -> bool:
-        """True when nothing has happened for twice the grace. To be called again and again."""
+        """True when nothing has happened for :meth:`patience`. To be called again and again."""
         now = time.monotonic()
         progress = sum(lane.processed + lane.written for lane in self._lanes)
         if progress != self._progress:
             self._progress, self._since = progress, now
-        if now - self._since < grace_seconds:
-            return False
+        waited = now - self._since
         if self._freed:
-            return True
-        # Perhaps it is the detector that hangs: the sinks can finish their files without it.
-        log.error("a thread does not stop; closing the files without it")
-        for lane in self._lanes:
-            lane.results.close()
-        self._since, self._freed = now, True
+            return waited >= grace_seconds
+        if waited >= min(grace_seconds, FILES_GRACE_SECONDS):
+            # Perhaps it is the detector that hangs: the sinks can finish their files without it.
+            log.error("a thread does not stop; closing the files without it")
+            for lane in self._lanes:
+                lane.results.close()
+            self._since, self._freed = now, True
         return False
+
+    def patience(self, grace_seconds: float) -> float:
+        """How long nothing may happen, s: first the files are closed, then threads given up."""
+        return min(grace_seconds, FILES_GRACE_SECONDS) + grace_seconds
 
 
 def _one_line(error: BaseException) -> str:

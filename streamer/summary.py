@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from configs.schema import StreamSettings
 from streamer.pipeline import RunReport
 from streamer.redact import HIDDEN, redact
+from streamer.sinks.outages import OutputReport
 from streamer.stats import LatencySummary, SourceSnapshot
 from streamer.types import StreamError
 
@@ -25,7 +27,13 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def write_summary(path: Path, report: RunReport, source: str, settings: StreamSettings) -> None:
+def write_summary(
+    path: Path,
+    report: RunReport,
+    source: str,
+    settings: StreamSettings,
+    outputs: Sequence[OutputReport] = (),
+) -> None:
     """Write one source's summary. The file is whole or not there, whenever the power goes.
 
     Args:
@@ -33,22 +41,28 @@ def write_summary(path: Path, report: RunReport, source: str, settings: StreamSe
         report: of the run, also of one that failed or was interrupted.
         source: which of the report's sources, by name.
         settings: the run's.
+        outputs: what became of its files.
 
     Raises:
         KeyError: the report has no such source.
         StreamError: it cannot be written.
     """
-    text = json.dumps(summarise(report, source, settings), indent=2, allow_nan=False)
+    text = json.dumps(summarise(report, source, settings, outputs), indent=2, allow_nan=False)
     try:
         _replace(path, text + "\n")
     except OSError as error:
         raise StreamError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def summarise(report: RunReport, source: str, settings: StreamSettings) -> dict[str, Any]:
+def summarise(
+    report: RunReport,
+    source: str,
+    settings: StreamSettings,
+    outputs: Sequence[OutputReport] = (),
+) -> dict[str, Any]:
     """The summary as plain values that JSON knows; see :func:`write_summary`."""
     snapshot = {each.name: each for each in report.snapshot.sources}[source]
-    error = snapshot.error or report.error
+    error = snapshot.error or report.error or trouble(outputs)
     return {
         "source": source,
         "address": redact(snapshot.address),
@@ -72,9 +86,27 @@ def summarise(report: RunReport, source: str, settings: StreamSettings) -> dict[
         "detections": snapshot.detections,
         "tracks": snapshot.tracks_total,
         **report.detector,
+        "outputs": {
+            each.what: {
+                "lost": each.lost,
+                "outages": each.outages,
+                "reason": each.reason,
+                "broken": each.broken,
+            }
+            for each in outputs
+        },
         "versions": _versions(),
         "settings": _settings(settings),
     }
+
+
+def trouble(outputs: Sequence[OutputReport]) -> str | None:
+    """What could not be written, one line; None where everything was."""
+    failed = [each for each in outputs if each.lost or each.broken]
+    if not failed:
+        return None
+    told = (f"{each.what} ({each.reason}; {each.lost} {each.unit} lost)" for each in failed)
+    return f"not everything could be written: {', '.join(told)}"
 
 
 def _percentiles(summary: LatencySummary) -> dict[str, float]:

@@ -35,7 +35,9 @@ class Annotator:
         """
         picture = self._overlay.draw(result)
         if self._recorder is not None:
-            self._recorder.write(picture, result.frame.pts_seconds)
+            frame, tracks = result.frame, result.tracks
+            shown = tracks.track_id[tracks.reported].tolist()
+            self._recorder.write(picture, frame.pts_seconds, frame.utc, shown)
         if self._window is not None:
             self._window.offer(result.frame.source, picture)
 

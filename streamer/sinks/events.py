@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema import EventSettings
+from streamer.sinks.disk import Disk
 from streamer.sinks.files import LineFile, number, to_line
 from streamer.sinks.hook import Hook
 from streamer.types import FrameResult, StreamError
@@ -41,13 +42,16 @@ class EventSink:
 
     name = "events"
 
-    def __init__(self, path: Path, settings: EventSettings, source: str) -> None:
+    def __init__(
+        self, path: Path, settings: EventSettings, source: str, disk: Disk | None = None
+    ) -> None:
         """Open what the settings ask for.
 
         Args:
             path: of events.jsonl.
             settings: whether lines go to the file, to standard output, to a program.
             source: the source's name.
+            disk: where the file lies; None for one of its own.
 
         Raises:
             StreamError: the file cannot be made, or the program is not there.
@@ -58,7 +62,7 @@ class EventSink:
             Hook(settings.command, settings.command_timeout_seconds) if settings.command else None
         )
         try:
-            self._file = LineFile(path) if settings.jsonl else None
+            self._file = LineFile(path, disk) if settings.jsonl else None
         except StreamError:
             if self._hook is not None:
                 self._hook.close()

@@ -9,9 +9,12 @@ from configs.schema import StreamSettings
 from streamer.overlay import Overlay
 from streamer.protocols import Sink
 from streamer.sinks.annotate import Annotator
+from streamer.sinks.disk import Disk
 from streamer.sinks.events import EventSink
 from streamer.sinks.frames_jsonl import FramesLog
+from streamer.sinks.original import OriginalRecorder
 from streamer.sinks.record import Recorder
+from streamer.sinks.retention import Retention
 from streamer.sinks.tracks_txt import TracksText
 from streamer.sinks.window import Window
 
@@ -23,6 +26,7 @@ def build_sinks(
     source: str,
     window: Window | None = None,
     live: bool = False,
+    disk: Disk | None = None,
 ) -> list[Sink]:
     """The sinks of one source, in the order in which they take a frame: events first.
 
@@ -32,12 +36,16 @@ def build_sinks(
         source: the source's name.
         window: shows the annotated pictures; None for no window.
         live: the source is a camera, and the picture shows the wall clock.
+        disk: where ``directory`` lies, and the account of what could not be written; None for one
+            of its own.
 
     Raises:
         StreamError: a file cannot be made, or a program or an encoder is missing. Whatever was
             opened is closed again.
     """
     output = settings.output
+    disk = disk or Disk(directory, output.disk, source)
+    retention = Retention(output.record)
     sinks: list[Sink] = []
     with ExitStack() as undo:
 
@@ -46,13 +54,23 @@ def build_sinks(
             sinks.append(sink)
 
         if output.events.jsonl or output.events.stdout or output.events.command:
-            add(EventSink(directory / "events.jsonl", output.events, source))
-        add(TracksText(directory / "tracks.txt"))
-        add(FramesLog(directory / "frames.jsonl", settings.logs.detail))
-        if output.record.enabled or window is not None:
-            recorder = None
-            if output.record.enabled:
-                recorder = Recorder(directory / "annotated.mp4", output.record)
+            add(EventSink(directory / "events.jsonl", output.events, source, disk))
+        add(TracksText(directory / "tracks.txt", disk))
+        add(FramesLog(directory / "frames.jsonl", settings.logs.detail, disk))
+        if output.record.original:
+            path = directory / "original.mkv"
+            add(OriginalRecorder(path, output.record, disk=disk, retention=retention, live=live))
+        recorder = None
+        if output.record.enabled or output.clips.enabled:
+            recorder = Recorder(
+                directory / "annotated.mp4",
+                output.record,
+                clips=output.clips,
+                disk=disk,
+                retention=retention,
+                live=live,
+            )
+        if recorder is not None or window is not None:
             black_hot = settings.source.polarity == "black_hot"
             overlay = Overlay(output.overlay, black_hot=black_hot, live=live)
             add(Annotator(overlay, recorder=recorder, window=window))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from streamer.sinks.disk import Disk
 from streamer.sinks.files import LineFile, number, numbers, to_line
 from streamer.types import Detections, FrameResult, Tracks, TrackState
 
@@ -20,9 +21,14 @@ class FramesLog:
 
     name = "frames"
 
-    def __init__(self, path: Path, detail: Literal["full", "tracks", "counts"]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        detail: Literal["full", "tracks", "counts"],
+        disk: Disk | None = None,
+    ) -> None:
         self._detail = detail
-        self._file = LineFile(path)
+        self._file = LineFile(path, disk)
 
     def write(self, result: FrameResult) -> None:
         """Append the frame's line.

@@ -17,9 +17,12 @@ from streamer.redact import redact
 from streamer.types import StreamError
 
 _log = logging.getLogger(__name__)
+_running: set[subprocess.Popen[bytes]] = set()
 
 MAX_WAITING = 64
 COMPLAIN_EVERY_SECONDS = 60.0
+END_SECONDS = 4.0
+"""At the end, events that wait and the program that runs get no longer than this."""
 PLACEHOLDERS = ("event", "id", "x", "y", "score", "source")
 
 
@@ -53,11 +56,18 @@ class Hook:
         self._ran = self._failed = self._dropped = 0
         self._complained_at = -COMPLAIN_EVERY_SECONDS
         self._closed = False
+        self._error: BaseException | None = None
         self._worker = threading.Thread(target=self._work, name="event-command", daemon=True)
         self._worker.start()
 
     def offer(self, record: dict[str, Any], line: str) -> None:
-        """Run the program for this event soon; never waits."""
+        """Run the program for this event soon; never waits.
+
+        Raises:
+            Exception: what ended the thread that runs it.
+        """
+        if self._error is not None:
+            raise self._error
         try:
             self._queue.put_nowait((_filled_in(self._command, record), line.encode()))
         except queue.Full:
@@ -65,13 +75,18 @@ class Hook:
             self._complain(f"is too slow: {self._dropped} events dropped so far")
 
     def close(self) -> None:
-        """Let the waiting events be run, within the time-out of one, then stop. Idempotent."""
+        """Let the waiting events be run, within the time-out of one or 4 s, then stop. Idempotent.
+
+        Raises:
+            Exception: what ended the thread that runs the program.
+        """
         if self._closed:
             return
         self._closed = True
-        deadline = time.monotonic() + self._timeout
+        patience = min(self._timeout, END_SECONDS)
+        deadline = time.monotonic() + patience
         with contextlib.suppress(queue.Full):
-            self._queue.put(None, timeout=self._timeout)
+            self._queue.put(None, timeout=patience if self._worker.is_alive() else 0)
         self._worker.join(max(deadline - time.monotonic(), 0.0))
         self._stop.set()
         self._worker.join()
@@ -81,13 +96,18 @@ class Hook:
             "event command: %d runs, %d of them failed; %d events dropped, %d left at the end",
             self._ran, self._failed, self._dropped, left,
         )  # fmt: skip
+        if self._error is not None:
+            raise self._error
 
     def _work(self) -> None:
-        while not self._stop.is_set():
-            item = self._queue.get()  # woken by the None of close()
-            if item is None:
-                return
-            self._run(*item)
+        try:
+            while not self._stop.is_set():
+                item = self._queue.get()  # woken by the None of close()
+                if item is None:
+                    return
+                self._run(*item)
+        except BaseException as error:
+            self._error = error  # for the sink's thread, which takes it to the pipeline
 
     def _run(self, arguments: list[str], event: bytes) -> None:
         self._ran += 1
@@ -103,8 +123,12 @@ class Hook:
             self._failed += 1
             self._complain(f"cannot be run: {getattr(error, 'strerror', None) or error}")
             return
-        with process:
-            outcome = self._wait(process, event)
+        _running.add(process)
+        try:
+            with process:
+                outcome = self._wait(process, event)
+        finally:
+            _running.discard(process)
         if outcome:
             self._failed += 1
             self._complain(outcome)
@@ -132,6 +156,12 @@ class Hook:
         if now - self._complained_at >= COMPLAIN_EVERY_SECONDS:
             self._complained_at = now
             _log.warning("event command %r %s", redact(self._command[0]), what)
+
+
+def kill_programs() -> None:
+    """Kill every program that still runs: this process is about to end without waiting for it."""
+    for process in tuple(_running):
+        _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamer.sinks.disk import Disk
 from streamer.sinks.files import LineFile
 from streamer.types import FrameResult
 
@@ -20,8 +21,8 @@ class TracksText:
 
     name = "tracks"
 
-    def __init__(self, path: Path) -> None:
-        self._file = LineFile(path)
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
+        self._file = LineFile(path, disk)
 
     def write(self, result: FrameResult) -> None:
         """Append the frame's tracks, in order of id.

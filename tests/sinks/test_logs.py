@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sink_results import result_of, some_detections, tracks_at
 
-from streamer.sinks.files import LineFile, number
+from streamer.sinks.files import number
 from streamer.sinks.frames_jsonl import FramesLog
 from streamer.sinks.tracks_txt import TracksText
 from streamer.types import StreamError, TrackState
@@ -98,13 +98,6 @@ def test_files_are_never_overwritten_and_say_why_they_cannot_be_made(tmp_path, k
         with pytest.raises(StreamError, match=path.name):
             kind(path)
     assert (tmp_path / "used").read_text() == "precious"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "open", lambda self, *a, **k: open("/dev/full", "wb", buffering=0))  # noqa: PTH123, SIM115
-    with LineFile(tmp_path / "tracks.txt") as file, pytest.raises(StreamError, match="No space"):
-        file.write("line\n")
 
 
 KILLED = """

@@ -1,0 +1,108 @@
+"""One video file after the other, through outages of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from streamer.sinks.disk import Disk
+from streamer.sinks.encoder import Encoder, Moment, Packet
+from streamer.sinks.retention import Retention
+from streamer.sinks.video_file import VideoFile
+
+
+class VideoOutput:
+    """Writes one file at a time. Where the disk is full or gone, the file ends with what is whole
+    in it, what cannot be written is counted, and :attr:`ready` says when to begin another.
+
+    Args:
+        disk: where the files lie.
+        what: the output's name.
+        retention: is told of every file.
+        done: is told of every file that is finished and stays.
+    """
+
+    def __init__(
+        self, disk: Disk, what: str, retention: Retention, done: Callable[[VideoFile], None]
+    ) -> None:
+        self.file: VideoFile | None = None
+        """The open one."""
+        self._disk = disk
+        self._retention = retention
+        self._done = done
+        self._output = disk.output(what, needs_room=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a file can be begun now: no outage, or time to try again."""
+        return self._output.ready()
+
+    def begin(self, path: Path, packets: Sequence[Packet], encoder: Encoder) -> None:
+        """Begin a file with these packets, the first of which is a key frame.
+
+        Raises:
+            StreamError: the format refuses them.
+        """
+        self.file = VideoFile(path, self._disk, encoder, packets[0])
+        for packet in packets:
+            self.write(packet)
+
+    def write(self, packet: Packet) -> None:
+        """Append a packet to the open file, or count it as lost where there is none.
+
+        Raises:
+            StreamError: the format refuses it.
+        """
+        file = self.file
+        if file is None:
+            self._output.lose()
+            return
+        saved = file.saved
+        try:
+            file.write(packet)
+        except OSError as error:
+            self._give_up(file, error)
+            return
+        if file.saved > saved:
+            self._output.succeed(file.path)
+            self._retention.grow(file.path, file.size, packet.moment.pts_seconds)
+        if (lack := self._output.lack_of_room()) is not None:
+            self.finish()  # while there is room for its end
+            self._output.fail(file.path, lack)
+
+    def miss(self, moment: Moment) -> None:
+        """A picture could not be written, and no packet was made of it."""
+        self._output.lose()
+        self._retention.enforce(moment.pts_seconds)  # which may make room
+
+    def finish(self) -> None:
+        """Finish the open file, if there is one.
+
+        Raises:
+            StreamError: the format refuses to.
+        """
+        file = self.file
+        if file is None:
+            return
+        try:
+            file.finish()
+        except OSError as error:
+            self._give_up(file, error)
+        else:
+            self._output.succeed(file.path)
+            self._let_go(file)
+
+    def _give_up(self, file: VideoFile, error: OSError) -> None:
+        kept = file.discard()
+        self._output.fail(file.path, error)
+        self._output.lose(file.frames - file.saved)
+        if kept:
+            self._let_go(file)
+        else:
+            self.file = None
+            self._retention.drop(file.path)
+
+    def _let_go(self, file: VideoFile) -> None:
+        self.file = None
+        self._retention.finish(file.path, file.size, file.last.pts_seconds)
+        self._done(file)
