@@ -66,6 +66,10 @@ def summarise(report: RunReport, source: str, settings: StreamSettings) -> dict[
         },
         "reconnects": snapshot.reconnects,
         "stalls": snapshot.stalls,
+        "frozen": snapshot.frozen,
+        "state_seconds": {
+            state.value: round(seconds, 3) for state, seconds in snapshot.state_seconds.items()
+        },
         "fps": round(snapshot.fps_mean, 3),
         "latency_ms": _percentiles(snapshot.latency_ms),
         "stage_ms": {name: _percentiles(each) for name, each in snapshot.stage_ms.items()},

@@ -66,6 +66,9 @@ class Frame:
     """The source's name: unique in a run, free of passwords."""
     ignore: BoolArray | None = None
     """(H, W) True where the user's exclusion mask silences detections, or None."""
+    frozen: bool = False
+    """True where the picture shows nothing new: a thermal camera calibrates. It gives no detections
+    and tracks coast."""
 
     def __post_init__(self) -> None:
         image = self.image
