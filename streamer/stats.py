@@ -84,6 +84,8 @@ class SourceSnapshot:
     """Width and height of the last processed picture, px."""
     frozen: int = 0
     """Processed frames that showed nothing new: see :class:`streamer.stillness.StillnessWatch`."""
+    damaged: int = 0
+    """Processed frames of which parts may be wrong."""
     frozen_now: bool = False
     """Whether the last processed frame was one of them."""
     state_seconds: dict[SourceState, float] = field(default_factory=dict)
@@ -197,7 +199,7 @@ class StatsRecorder:
         self._state_seconds: dict[SourceState, float] = {}
         self._error: str | None = None
         self._captured = self._processed = self._dropped = self._corrupt = 0
-        self._reconnects = self._stalls = self._frozen = 0
+        self._reconnects = self._stalls = self._frozen = self._damaged = 0
         self._frozen_now = False
         self._detections = self._tracks_live = self._tracks_total = 0
         self._known_tracks: frozenset[int] = frozenset()
@@ -268,6 +270,7 @@ class StatsRecorder:
             self._processed += 1
             self._frozen += result.frame.frozen
             self._frozen_now = result.frame.frozen
+            self._damaged += result.frame.damaged
             self._rate_out.add(now)
             self._last_processed = now
             self._picture_size = (result.frame.width, result.frame.height)
@@ -316,6 +319,7 @@ class StatsRecorder:
                 fps_mean=self._processed / active if self._processed and active > 0 else 0.0,
                 picture_size=self._picture_size,
                 frozen=self._frozen,
+                damaged=self._damaged,
                 frozen_now=self._frozen_now,
                 state_seconds={**self._state_seconds, self._state: self._in_state(now)},
             )

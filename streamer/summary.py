@@ -67,6 +67,7 @@ def summarise(report: RunReport, source: str, settings: StreamSettings) -> dict[
         "reconnects": snapshot.reconnects,
         "stalls": snapshot.stalls,
         "frozen": snapshot.frozen,
+        "damaged": snapshot.damaged,
         "state_seconds": {
             state.value: round(seconds, 3) for state, seconds in snapshot.state_seconds.items()
         },

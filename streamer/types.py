@@ -69,6 +69,9 @@ class Frame:
     frozen: bool = False
     """True where the picture shows nothing new: a thermal camera calibrates. It gives no detections
     and tracks coast."""
+    damaged: bool = False
+    """True where the stream was damaged and no key frame has come since: parts of the picture may
+    be wrong."""
 
     def __post_init__(self) -> None:
         image = self.image
