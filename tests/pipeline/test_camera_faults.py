@@ -212,7 +212,9 @@ def test_a_wrong_path_is_tried_again_and_ends_when_told_to(
     assert "s3cr3t" not in caplog.text
 
 
-@pytest.mark.parametrize("fault", ["held bytes", "stopped server"])
+@pytest.mark.parametrize(
+    "fault", ["held bytes", pytest.param("stopped server", marks=pytest.mark.slow)]
+)
 def test_a_stream_that_hangs_is_stalled_in_time_and_reached_again(
     serve_rtsp: Serve, fault_proxy: FaultProxy, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
@@ -244,6 +246,7 @@ def test_a_stream_that_hangs_is_stalled_in_time_and_reached_again(
     assert "; attempt 1 in " in said[0]
 
 
+@pytest.mark.slow
 def test_a_stop_while_the_camera_hangs_is_quick(serve_rtsp: Serve, fault_proxy: FaultProxy) -> None:
     fault_proxy.upstream = serve_rtsp("live").port
     with running(fault_proxy.address()) as run:

@@ -138,13 +138,13 @@ def test_sinks_that_are_behind_block_a_source_and_connect_nothing_anew(live: boo
     source = Interruptible(live=live, sessions=[[FRAME] * 300], interval=0.005 if live else 0.0)
     sink = HeldSink()
     pipeline = pipeline_of(source, sink, watchdog={"stall_seconds": 0.2})
-    threading.Timer(1.2, sink.release.set).start()
+    threading.Timer(0.9, sink.release.set).start()
     report, seen = run_until_ended(pipeline)
     end = report.snapshot.sources[0]
     assert (source.opened, end.stalls, end.reconnects) == (1, 0, 0)
     assert "blocked" in states_of(seen)
     assert end.state == "ended"
-    assert end.state_seconds[SourceState.BLOCKED] > 0.5
+    assert end.state_seconds[SourceState.BLOCKED] > 0.3
     assert end.captured == 300 == end.processed + end.dropped
     assert len(sink.indices) == end.processed
     assert (end.dropped > 0) == live
@@ -152,7 +152,7 @@ def test_sinks_that_are_behind_block_a_source_and_connect_nothing_anew(live: boo
 
 def test_a_slow_sink_drops_a_live_source_s_frames_and_the_latency_of_the_rest_stays_flat() -> None:
     """20 ms a frame against 5 ms: what is processed is fresh, at the end as at the beginning."""
-    source = FakeSource(live=True, sessions=[[FRAME] * 400], interval=0.005)
+    source = FakeSource(live=True, sessions=[[FRAME] * 300], interval=0.005)
     sink = FakeSink(seconds=0.02)
     report, seen = run_until_ended(pipeline_of(source, sink))
     end = report.snapshot.sources[0]
@@ -161,7 +161,7 @@ def test_a_slow_sink_drops_a_live_source_s_frames_and_the_latency_of_the_rest_st
     assert states_of(seen).count("blocked") >= 1
     # A frame waits for two others at most, each as long as the sink takes for one.
     assert np.median(latency[-20:]) < 0.1
-    assert np.median(latency[-20:]) < np.median(latency[40:60]) + 0.04
+    assert np.median(latency[-20:]) < np.median(latency[30:50]) + 0.04
 
 
 def test_a_source_that_is_away_is_waited_for_while_another_runs() -> None:
