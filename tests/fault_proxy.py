@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import selectors
 import socket
 import threading
@@ -19,6 +20,7 @@ class FaultProxy:
         proxy.upstream = server.port   # a server that comes back may have another port
         proxy.hold()                   # connections stay, and not a byte gets through
         proxy.release()                # what was held goes on
+        proxy.flip_every = 500         # a bit in so many bytes from the server is wrong
         proxy.cut()                    # all connections are closed at once
         proxy.upstream = None          # who connects is turned away, as by a camera that is off
 
@@ -28,10 +30,14 @@ class FaultProxy:
 
     def __init__(self) -> None:
         self.upstream: int | None = None
+        self.flip_every: int | None = None
+        """Bytes from the server from one flipped bit to the next, on average; None: none is."""
         self.connections = 0
         """How many were made so far, those that were turned away included."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: dict[socket.socket, socket.socket] = {}
+        self._servers: set[socket.socket] = set()
+        self._random = random.Random(0)
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._held = False
@@ -105,6 +111,7 @@ class FaultProxy:
         except OSError:
             client.close()
             return
+        self._servers.add(server)
         for one, other in ((client, server), (server, client)):
             one.settimeout(5.0)
             self._pairs[one] = other
@@ -115,15 +122,25 @@ class FaultProxy:
             data = one.recv(_CHUNK)
             if not data:
                 raise ConnectionResetError
+            if self.flip_every is not None and one in self._servers:
+                data = self._flipped(data, self.flip_every)
             self._pairs[one].sendall(data)
         except OSError:
             self._close(one)
+
+    def _flipped(self, data: bytes, every: int) -> bytes:
+        damaged = bytearray(data)
+        for at in range(len(damaged)):
+            if self._random.random() < 1 / every:
+                damaged[at] ^= 1 << self._random.randrange(8)
+        return bytes(damaged)
 
     def _close(self, one: socket.socket) -> None:
         other = self._pairs.pop(one, None)
         if other is None:
             return
         self._pairs.pop(other, None)
+        self._servers -= {one, other}
         for each in (one, other):
             self._selector.unregister(each)
             each.close()

@@ -62,7 +62,7 @@ def test_a_stalled_live_source_is_connected_anew_and_the_line_says_why(
 ) -> None:
     source = Interruptible(live=True, sessions=[[FRAME] * 5 + [HANG], [FRAME] * 5], interval=0.01)
     sink = FakeSink()
-    pipeline = pipeline_of(source, sink, live_queue=64, watchdog={"stall_seconds": 0.4})
+    pipeline = pipeline_of(source, sink, live_queue=64, watchdog={"stall_seconds": 1.0})
     began = time.monotonic()
     with caplog.at_level(logging.INFO):
         report, _ = run_until_ended(pipeline)
@@ -73,11 +73,11 @@ def test_a_stalled_live_source_is_connected_anew_and_the_line_says_why(
     frames = [result.frame for result in sink.results]
     gap = frames[5].pts_seconds - frames[4].pts_seconds
     assert gap == pytest.approx(frames[5].captured_seconds - frames[4].captured_seconds)
-    assert gap > 0.4
+    assert gap > 1.0
     assert end.state_seconds[SourceState.WAITING] > 0
     lines = [line.getMessage() for line in caplog.records if "no frame" in line.getMessage()]
     assert len(lines) == 1
-    assert lines[0].startswith("cam: fake://cam gave no frame for 0.")
+    assert lines[0].startswith("cam: fake://cam gave no frame for 1.")
     assert "attempt 1 in 0.0 s" in lines[0]
 
 
@@ -113,7 +113,7 @@ def test_stalls_count_as_attempts_and_the_last_one_is_the_reason_of_the_end() ->
 def test_what_cannot_be_connected_anew_shows_a_stall_and_is_left_alone() -> None:
     source = Interruptible(live=True, sessions=[[FRAME] * 3 + [HANG]], interval=0.01)
     source.can_reconnect = False  # type: ignore[attr-defined]
-    pipeline = pipeline_of(source, watchdog={"stall_seconds": 0.2})
+    pipeline = pipeline_of(source, watchdog={"stall_seconds": 0.5})
     seen: list[SourceSnapshot] = []
 
     def tick(run: object) -> bool:
@@ -126,19 +126,19 @@ def test_what_cannot_be_connected_anew_shows_a_stall_and_is_left_alone() -> None
 
 
 def test_a_source_that_is_slow_by_nature_does_not_stall() -> None:
-    source = Interruptible(live=True, sessions=[[FRAME] * 6], interval=0.2)
-    pipeline = pipeline_of(source, live_queue=64, watchdog={"stall_seconds": 0.15})
+    source = Interruptible(live=True, sessions=[[FRAME] * 5], interval=0.3)
+    pipeline = pipeline_of(source, live_queue=64, watchdog={"stall_seconds": 0.25})
     end = run_until_ended(pipeline)[0].snapshot.sources[0]
-    assert (source.opened, end.stalls, end.captured) == (1, 0, 6)
+    assert (source.opened, end.stalls, end.captured) == (1, 0, 5)
 
 
 @pytest.mark.parametrize("live", [True, False])
 def test_sinks_that_are_behind_block_a_source_and_connect_nothing_anew(live: bool) -> None:
-    """Held for many times the stall's limit: a live source drops, a file waits, none reconnects."""
+    """Held for longer than a stall takes: a live source drops, a file waits, none reconnects."""
     source = Interruptible(live=live, sessions=[[FRAME] * 300], interval=0.005 if live else 0.0)
     sink = HeldSink()
-    pipeline = pipeline_of(source, sink, watchdog={"stall_seconds": 0.2})
-    threading.Timer(0.9, sink.release.set).start()
+    pipeline = pipeline_of(source, sink, watchdog={"stall_seconds": 0.5})
+    threading.Timer(1.3, sink.release.set).start()
     report, seen = run_until_ended(pipeline)
     end = report.snapshot.sources[0]
     assert (source.opened, end.stalls, end.reconnects) == (1, 0, 0)
@@ -160,8 +160,8 @@ def test_a_slow_sink_drops_a_live_source_s_frames_and_the_latency_of_the_rest_st
     assert end.dropped > 100
     assert states_of(seen).count("blocked") >= 1
     # A frame waits for two others at most, each as long as the sink takes for one.
-    assert np.median(latency[-20:]) < 0.1
-    assert np.median(latency[-20:]) < np.median(latency[30:50]) + 0.04
+    assert np.median(latency[-20:]) < 0.2
+    assert np.median(latency[-20:]) < np.median(latency[30:50]) + 0.1
 
 
 def test_a_source_that_is_away_is_waited_for_while_another_runs() -> None:
@@ -217,6 +217,6 @@ def test_a_read_error_right_after_a_stall_was_noticed_connects_once() -> None:
     """The interruption that a stall asks for must not hit the next connection."""
     sessions = [[FRAME, FRAME, HANG], [FRAME, BREAK], [FRAME] * 30]
     source = Interruptible(live=True, sessions=sessions, interval=0.02)
-    pipeline = pipeline_of(source, live_queue=64, watchdog={"stall_seconds": 0.2})
+    pipeline = pipeline_of(source, live_queue=64, watchdog={"stall_seconds": 0.5})
     end = run_until_ended(pipeline)[0].snapshot.sources[0]
     assert (source.opened, end.captured, end.stalls, end.reconnects) == (3, 33, 1, 2)

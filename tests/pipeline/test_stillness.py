@@ -25,6 +25,7 @@ from streamer.stats import RunSnapshot, SourceSnapshot, SourceState
 from streamer.stillness import StillnessWatch
 from streamer.summary import summarise
 from streamer.types import Detections, FocusHints, Frame
+from tracking import build_tracker
 
 Pictures = Sequence[NDArray[Any]]
 SHAPE = (60, 80)
@@ -296,6 +297,21 @@ def test_frozen_frames_are_processed_marked_and_give_no_detections(
     assert len(said) == 2
     assert "stands still" in said[0]
     assert said[1] == "cam: the picture lives again after 0.7 s"
+
+
+def test_tracks_coast_through_a_freeze_and_go_on(tmp_path: Path) -> None:
+    alive = noisy(90)
+    pictures = [*alive, *[alive[-1]] * 25, *noisy(10, seed=1)]
+    chosen = settings(tracker={"confirm_displacement_px": 0})
+    log = FramesLog(tmp_path / "frames.jsonl", "tracks")
+    tracker = build_tracker(chosen.tracker, 0.5)
+    Pipeline([Stream(_Played(pictures), tracker, (log,))], _SeesOne(), chosen).run()
+    lines = [json.loads(line) for line in (tmp_path / "frames.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines if line["frozen"]] == list(range(98, 115))
+    for line in lines[10:]:
+        (track,) = line["tracks"]
+        assert track["id"] == 1
+        assert track["state"] == ("coasting" if line["frozen"] else "confirmed")
 
 
 def test_the_dashboard_and_the_status_line_show_it() -> None:
