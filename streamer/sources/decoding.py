@@ -82,6 +82,10 @@ class Decoder:
         A packet that cannot be decoded and a frame that the decoder marks as damaged are
         ``Corrupt``.
         """
+        # Parts of it got lost on the way, as the container's counters tell.
+        holed = packet is not None and packet.is_corrupt
+        if holed:
+            self._damaged_for = 0
         try:
             frames = self._stream.decode(packet)
         except av.FFmpegError:
@@ -95,7 +99,7 @@ class Decoder:
                 continue
             if self._damaged_for is not None:
                 self._damaged_for += 1
-                if frame.key_frame or self._damaged_for > _HEALED_AFTER_FRAMES:
+                if (frame.key_frame and not holed) or self._damaged_for > _HEALED_AFTER_FRAMES:
                     self._damaged_for = None
             yield frame
 
