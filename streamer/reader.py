@@ -153,10 +153,11 @@ class Reader:
             if silent < patience:
                 return
             stall = self._stall = f"{self._source.address} gave no frame for {silent:.1f} s"
+            # Within the lock: the reader, once interrupted, is soon at the next state.
+            self._stats.count_stall()
+            self._stats.enter(SourceState.STALLED)
             if self._can_reconnect:
                 self._source.interrupt()
-        self._stats.count_stall()
-        self._stats.enter(SourceState.STALLED)
         if not self._can_reconnect:
             log.warning("%s: %s", self._source.name, redact(stall))
 
