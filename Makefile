@@ -12,7 +12,7 @@ OPENCV_THAT_LOADS = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(PIP_ARGS) \
 		-c constraints.txt opencv-python-headless; }
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench soak clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python run_stream.py --output output/demo
@@ -28,6 +28,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.runtime
 	$(BIN)/python -m benchmarks --json output/bench.json --markdown output/bench.md
+
+# Faults, damage and hours: docs/reliability.md says what each shows.
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow -s -v tests/pipeline tests/sources tests/sinks tests/test_*.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

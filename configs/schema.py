@@ -78,6 +78,27 @@ class ReconnectSettings(Settings):
     max_seconds: float = Field(30.0, gt=0, description="the longest wait between tries")
 
 
+class WatchdogSettings(Settings):
+    """When a live source counts as stalled, and any source's picture as frozen."""
+
+    stall_seconds: float = Field(
+        3.0,
+        gt=0,
+        description="a live source without a frame for so long is connected anew; four times as "
+        "long for the first frame; never sooner than 5 usual intervals",
+    )
+    frozen_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        0.3,
+        description="pictures that are the same to the bit for so long are frozen: a thermal camera"
+        " calibrates; they give no detections; null: never",
+    )
+    flat_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        3.0,
+        description="a picture that all at once has no contrast is frozen, too, for so long at "
+        "most; null: never",
+    )
+
+
 class CameraSettings(Settings):
     """UVC and V4L2 cameras."""
 
@@ -157,6 +178,7 @@ class SourceSettings(Settings):
     exclude: ExcludeSettings = ExcludeSettings()
     rtsp: RtspSettings = RtspSettings()
     reconnect: ReconnectSettings = ReconnectSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     camera: CameraSettings = CameraSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 

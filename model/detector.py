@@ -36,6 +36,9 @@ _AUTO_WEIGHTS = {
 }
 """What ``detector.weights=auto`` means on a device: the first that is shipped."""
 
+NOT_FINITE_IN_A_ROW = 25
+"""A network that gives nothing finite for so many frames in a row sees nothing at all."""
+
 
 class _SourceState:
     """What the detector remembers of one source."""
@@ -83,6 +86,7 @@ class NetworkDetector:
         description: dict[str, str],
     ) -> None:
         self._engine = engine
+        self._health = _Health()
         self._settings = settings
         self._states: dict[str, _SourceState] = {}
         self.mode = mode
@@ -109,7 +113,7 @@ class NetworkDetector:
             for piece in self._pieces(position, frame, focus):
                 pieces[(piece.image.shape, piece.image.dtype, piece.window is None)].append(piece)
         parts = [(group, self._engine.submit(self._batch(group))) for group in pieces.values()]
-        return _Ticket(frames, parts, self._settings, self.threshold)
+        return _Ticket(frames, parts, self._settings, self.threshold, self._health)
 
     def _pieces(self, position: int, frame: Frame, hints: FocusHints) -> list[_Piece]:
         """What the network is to see of a frame: all of it, or windows."""
@@ -148,6 +152,30 @@ class NetworkDetector:
         self._engine.close()
 
 
+class _Health:
+    """Whether the network still gives numbers."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def note(self, frame: Frame, *, finite: bool) -> None:
+        """Report a frame for which it does not.
+
+        Raises:
+            StreamError: for so many frames in a row that nothing would ever be seen.
+        """
+        self._in_a_row = 0 if finite else self._in_a_row + 1
+        if finite:
+            return
+        what = f"the network gave numbers that are not finite for frame {frame.index} of"
+        if self._in_a_row >= NOT_FINITE_IN_A_ROW:
+            raise StreamError(
+                f"{what} {frame.source}, the {self._in_a_row}th in a row: "
+                "try detector.precision=fp32"
+            )
+        _log.warning("%s %s: nothing is detected in it", what, frame.source)
+
+
 class _Ticket:
     def __init__(
         self,
@@ -155,8 +183,10 @@ class _Ticket:
         parts: list[tuple[list[_Piece], EngineTicket]],
         settings: DetectorSettings,
         threshold: float,
+        health: _Health,
     ) -> None:
         self._frames = frames
+        self._health = health
         self._parts = parts
         self._settings = settings
         self._threshold = threshold
@@ -166,6 +196,7 @@ class _Ticket:
         seconds: dict[str, float] = defaultdict(float)
         maps: dict[int, NDArray[np.float32]] = {}
         mosaics: dict[int, Mosaic] = {}
+        broken: set[int] = set()
         for pieces, ticket in self._parts:
             probability = ticket.result()
             for stage, duration in ticket.stage_seconds.items():
@@ -174,11 +205,8 @@ class _Ticket:
             for piece, seen in zip(pieces, probability, strict=True):
                 frame = self._frames[piece.position]
                 if not np.isfinite(seen).all():
-                    raise StreamError(
-                        f"the network gave numbers that are not finite for frame {frame.index} of "
-                        f"{frame.source}: try detector.precision=fp32"
-                    )
-                if piece.window is None:
+                    broken.add(piece.position)
+                elif piece.window is None:
                     maps[piece.position] = seen
                 else:
                     if piece.position not in mosaics:
@@ -187,9 +215,11 @@ class _Ticket:
             seconds["postprocess"] += time.perf_counter() - started
         started = time.perf_counter()
         maps |= {position: mosaic.probability() for position, mosaic in mosaics.items()}
+        for position, frame in enumerate(self._frames):
+            self._health.note(frame, finite=position not in broken)
         found = [
             detections_from_mask(maps[position], frame, self._settings, self._threshold)
-            if position in maps
+            if position in maps and position not in broken
             else Detections.empty(frame.index, frame.pts_seconds)
             for position, frame in enumerate(self._frames)
         ]

@@ -14,13 +14,21 @@ from rich.table import Table
 from rich.text import Text
 
 from streamer.redact import redact
-from streamer.stats import LatencySummary, RunSnapshot, SourceSnapshot
+from streamer.stats import LatencySummary, RunSnapshot, SourceSnapshot, SourceState
 
 _log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 0.25
 _NUMBERS = ("in", "out", "frames", "queue", "drop", "bad", "retry", "tracks")
-_STATE_STYLES = {"running": "green", "waiting": "yellow", "failed": "bold red", "ended": "dim"}
+_STATE_STYLES = {
+    SourceState.STARTING: "",
+    SourceState.RUNNING: "green",
+    SourceState.BLOCKED: "yellow",
+    SourceState.STALLED: "bold yellow",
+    SourceState.WAITING: "yellow",
+    SourceState.FAILED: "bold red",
+    SourceState.ENDED: "dim",
+}
 
 
 class Dashboard(Protocol):
@@ -112,14 +120,16 @@ class LogDashboard:
 def status_line(source: SourceSnapshot) -> str:
     """One source's numbers in a line."""
     latency = source.latency_ms
-    over = source.state in ("ended", "failed")
+    over = source.state in (SourceState.ENDED, SourceState.FAILED)
     rates = f"{source.fps_in:.1f} fps in, {source.fps_out:.1f} out"
+    frozen = f"{source.frozen} frozen, " if source.frozen else ""
     return (
         f"{source.name}: {source.state}, {source.processed} frames, "
         f"{f'{source.fps_mean:.1f} fps' if over else rates}, "
         f"latency {latency.p50:.0f}/{latency.p95:.0f}/{latency.p99:.0f} ms p50/p95/p99, "
         f"queue {source.queue_depth}/{source.queue_capacity}, {source.dropped} dropped, "
-        f"{source.corrupt} corrupt, {source.tracks_live} tracks ({source.tracks_total} so far)"
+        f"{source.corrupt} corrupt, {frozen}"
+        f"{source.tracks_live} tracks ({source.tracks_total} so far)"
     )
 
 
@@ -134,8 +144,7 @@ def render(snapshot: RunSnapshot, title: str) -> Panel:
         width = max(len(name), *(len(cell) for cell in cells))
         sources.add_column(name, justify="right", no_wrap=True, min_width=width)
     for source, row in zip(snapshot.sources, rows, strict=True):
-        state = Text(source.state, style=_STATE_STYLES.get(source.state, ""))
-        sources.add_row(Text(redact(source.name)), state, *row)
+        sources.add_row(Text(redact(source.name)), _state(source), *row)
     stages = Table(box=None, expand=True, pad_edge=False)
     stages.add_column("ms", style="bold", no_wrap=True)
     for name in ("p50", "p95", "p99", "max"):
@@ -159,6 +168,12 @@ def render(snapshot: RunSnapshot, title: str) -> Panel:
         subtitle=f"{minutes:d}:{seconds:02d}  Ctrl-C ends the run and finishes every file",
         border_style="cyan",
     )
+
+
+def _state(source: SourceSnapshot) -> Text:
+    if source.state == SourceState.RUNNING and source.frozen_now:
+        return Text("frozen", style="yellow")
+    return Text(source.state, style=_STATE_STYLES[source.state])
 
 
 def _numbers(source: SourceSnapshot) -> list[Text]:

@@ -21,7 +21,8 @@ Batch = list[tuple[Lane, Frame]]
 class _Work:
     """A batch that is on its way through the detector."""
 
-    ticket: DetectionTicket
+    ticket: DetectionTicket | None
+    """Of the frames that are not frozen; None where all are."""
     batch: Batch
     submitted_seconds: float
 
@@ -116,16 +117,26 @@ class DetectionLoop:
         submitted = time.monotonic()
         frames = [frame for _, frame in batch]
         hints = [lane.focus.hints(frame) for lane, frame in batch]
-        return _Work(self._detector.submit(frames, hints), batch, submitted)
+        # A frozen picture is not shown to the detector at all: what it remembers of the source's
+        # contrast and scene stays as it was.
+        seen = [k for k, frame in enumerate(frames) if not frame.frozen]
+        ticket = None
+        if seen:
+            ticket = self._detector.submit([frames[k] for k in seen], [hints[k] for k in seen])
+        return _Work(ticket, batch, submitted)
 
     def _collect(self, work: _Work) -> None:
-        found = work.ticket.result()
-        if len(found) != len(work.batch):
-            raise RuntimeError(
-                f"the detector gave {len(found)} results for {len(work.batch)} frames"
-            )
-        stages = work.ticket.stage_seconds
-        for (lane, frame), detections in zip(work.batch, found, strict=True):
+        found = [] if work.ticket is None else work.ticket.result()
+        expected = sum(not frame.frozen for _, frame in work.batch)
+        if len(found) != expected:
+            raise RuntimeError(f"the detector gave {len(found)} results for {expected} frames")
+        stages = {} if work.ticket is None else work.ticket.stage_seconds
+        in_turn = iter(found)
+        for lane, frame in work.batch:
+            if frame.frozen:
+                detections = Detections.empty(frame.index, frame.pts_seconds)
+            else:
+                detections = next(in_turn)
             queue = max(0.0, work.submitted_seconds - frame.captured_seconds)
             self._track(lane, frame, detections, {"queue": queue, **stages})
 

@@ -13,7 +13,7 @@ from streamer.channel import Channel, Gate
 from streamer.protocols import Sink, Source, Tracker
 from streamer.reader import Reader
 from streamer.redact import redact
-from streamer.stats import SourceSnapshot, StatsRecorder
+from streamer.stats import SourceSnapshot, SourceState, StatsRecorder
 from streamer.types import FocusHints, Frame, FrameResult, StreamError, Tracks
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Lane:
             source,
             self.frames,
             self.stats,
-            settings.source.reconnect,
+            settings.source,
             settings.run.max_frames,
         )
         self.in_flight = 0
@@ -153,7 +153,16 @@ class Lane:
         # are whole.
         for sink in reversed(working):
             self._close(sink)
-        self.stats.enter("ended")
+        self.stats.enter(SourceState.ENDED)
+
+    def watch(self, now: float) -> None:
+        """Notice a source that has stalled and sinks that are behind. For the supervisor, now and
+        then."""
+        self.reader.watch(now)
+        if self.room:
+            self.stats.enter(SourceState.RUNNING, after=SourceState.BLOCKED)
+        else:
+            self.stats.enter(SourceState.BLOCKED, after=SourceState.RUNNING)
 
     def stop(self) -> None:
         """End soon: no more frames are captured, those that wait are dropped. Idempotent."""

@@ -255,7 +255,7 @@ class Pipeline:
         if self._stop_reason is not None:
             self._shut_down()
         for lane in self._lanes:
-            lane.reader.watch(now)
+            lane.watch(now)
 
 
 class _Watchdog:

@@ -6,20 +6,26 @@ import dataclasses
 import logging
 import random
 import threading
+import time
 
-from configs.schema import ReconnectSettings
+from configs.schema import SourceSettings
 from streamer.channel import Channel
 from streamer.protocols import Source
 from streamer.redact import redact
-from streamer.stats import StatsRecorder
+from streamer.stats import SourceState, StatsRecorder
+from streamer.stillness import StillnessWatch
 from streamer.types import Frame, PermanentError, StreamError
 
 log = logging.getLogger(__name__)
 
-STALL_SECONDS = 1.0
-"""A live source stalls when it is silent for longer than this and than five usual intervals."""
+STALL_INTERVALS = 5
+"""A source that gives a frame now and then is not stalled before so many of its usual intervals."""
+FIRST_FRAME_PATIENCE = 4
+"""The first frame may take so many times longer, for it is a key frame, and the next may be far
+off; so may the second, as long as nobody knows what is usual."""
 
 _SMALLEST_STEP_SECONDS = 1e-3
+_FURTHEST_AHEAD_SECONDS = 5.0  # what comes in a burst after a jam is less far ahead of real time
 
 
 class Timeline:
@@ -46,7 +52,7 @@ class Timeline:
             frame: as the source gave it.
             captured: frames captured before it, corrupt ones included: the index that it has
                 where no frame got lost on the way.
-            live: a live clock that is set back without a break is carried on, too.
+            live: a live clock that is set, back or far ahead, without a break is carried on, too.
         """
         last = self._last
         if self._broken:
@@ -54,8 +60,9 @@ class Timeline:
             self._index_offset = max(0, due - frame.index)
         if last is not None:
             pts = frame.pts_seconds + self._pts_offset
-            if self._broken or (live and pts <= last.pts_seconds):
-                passed = frame.captured_seconds - last.captured_seconds
+            passed = frame.captured_seconds - last.captured_seconds
+            step = pts - last.pts_seconds
+            if self._broken or (live and not 0.0 < step < passed + _FURTHEST_AHEAD_SECONDS):
                 pts = last.pts_seconds + max(passed, _SMALLEST_STEP_SECONDS)
                 self._pts_offset = pts - frame.pts_seconds
         self._broken = False
@@ -76,7 +83,7 @@ class Reader:
         source: opened, read and closed by the thread that calls :meth:`run`.
         frames: where the frames go; closed when the source has ended.
         stats: counts captured, corrupt and dropped frames, reconnections and stalls.
-        reconnect: what to do when a live source breaks.
+        settings: what to do when a live source breaks or stalls, and what a frozen picture is.
         max_frames: stop when so many frames were read that are or will be processed; None: all.
     """
 
@@ -85,13 +92,15 @@ class Reader:
         source: Source,
         frames: Channel[Frame],
         stats: StatsRecorder,
-        reconnect: ReconnectSettings,
+        settings: SourceSettings,
         max_frames: int | None = None,
     ) -> None:
         self._source = source
         self._frames = frames
         self._stats = stats
-        self._reconnect = reconnect
+        self._reconnect = settings.reconnect
+        self._stall_seconds = settings.watchdog.stall_seconds
+        self._stillness = StillnessWatch(settings.watchdog, source.name)
         self._max_frames = max_frames
         self._stop = threading.Event()
         self._timeline = Timeline()
@@ -99,10 +108,12 @@ class Reader:
         self._corrupt_seen = 0
         self._kept = 0
         self._since_open = 0
-        # For the supervisor, which looks on from another thread: single assignments only.
-        self._last_arrival: float | None = None
         self._usual_interval = 0.0
-        self._stalled = False
+        # For the supervisor, which looks on from another thread. The lock makes sure that it
+        # interrupts the connection that has stalled, and not the next one.
+        self._lock = threading.Lock()
+        self._silent_since: float | None = None
+        self._stall: str | None = None
 
     def run(self) -> None:
         """Read until the source ends, breaks for good, or :meth:`stop` is called.
@@ -114,7 +125,7 @@ class Reader:
         try:
             self._read_with_retries()
         finally:
-            self._last_arrival = None
+            self._expect_nothing()
             try:
                 self._source.close()
                 self._count_corrupt()
@@ -127,18 +138,28 @@ class Reader:
         self._source.interrupt()
 
     def watch(self, now: float) -> None:
-        """Count a live source that has fallen silent. Called now and then by the supervisor.
+        """Count a live source that has fallen silent, and make it connect anew if it can. Called
+        now and then by the supervisor.
 
         A read that waits cannot tell by itself that it has waited for long.
         """
-        last = self._last_arrival
-        if last is None or self._stalled or not self._source.live:
-            return
-        silent = now - last
-        if silent > max(STALL_SECONDS, 5 * self._usual_interval):
-            self._stalled = True
+        with self._lock:
+            if self._silent_since is None or self._stall is not None or not self._source.live:
+                return
+            silent = now - self._silent_since
+            patience = max(self._stall_seconds, STALL_INTERVALS * self._usual_interval)
+            if not self._since_open or not self._usual_interval:
+                patience *= FIRST_FRAME_PATIENCE
+            if silent < patience:
+                return
+            stall = self._stall = f"{self._source.address} gave no frame for {silent:.1f} s"
+            # Within the lock: the reader, once interrupted, is soon at the next state.
             self._stats.count_stall()
-            log.warning("%s: no frame for %.1f s", self._source.name, silent)
+            self._stats.enter(SourceState.STALLED)
+            if self._can_reconnect:
+                self._source.interrupt()
+        if not self._can_reconnect:
+            log.warning("%s: %s", self._source.name, redact(stall))
 
     def _read_with_retries(self) -> None:
         attempts = 0
@@ -149,17 +170,20 @@ class Reader:
                 self._count_corrupt()  # here, so that a count that starts again is noticed
                 self._read_to_end()
                 return
-            except StreamError as error:
+            except StreamError as broken:
+                # What a read says that was interrupted because of a stall is not the reason.
+                stall = self._expect_nothing()
+                error = broken if stall is None else StreamError(stall)
                 if self._stop.is_set():  # interrupted: that it broke off is what was asked for
                     return
                 if not self._may_reconnect(error):
-                    raise
+                    raise error from broken.__cause__
                 if self._since_open:
                     attempts = 0
                 attempts += 1
                 allowed = self._reconnect.max_attempts
                 if allowed is not None and attempts > allowed:
-                    raise
+                    raise error from broken.__cause__
                 self._source.close()
                 self._count_corrupt()
                 self._wait(attempts, error)
@@ -168,9 +192,20 @@ class Reader:
         # A camera that once delivered may refuse a password while it starts again.
         if isinstance(error, PermanentError) and not self._captured:
             return False
+        return self._can_reconnect
+
+    @property
+    def _can_reconnect(self) -> bool:
         # A recording that is replayed at its own pace is live, too, but opening it again cannot
         # help: its source says so with ``can_reconnect = False``.
         return bool(getattr(self._source, "can_reconnect", self._source.live))
+
+    def _expect_nothing(self) -> str | None:
+        """Until the next opening no silence is a stall; why the source has stalled, if it has."""
+        with self._lock:
+            self._silent_since = None
+            stall, self._stall = self._stall, None
+        return stall
 
     def _wait(self, attempt: int, error: StreamError) -> None:
         """Wait for the given attempt's turn: exponential back-off with jitter."""
@@ -187,18 +222,21 @@ class Reader:
             limit,
             delay,
         )
-        self._stats.enter("waiting")
-        self._last_arrival = None
+        self._stats.enter(SourceState.WAITING)
         self._timeline.break_off()
         self._stop.wait(delay)
 
     def _read_to_end(self) -> None:
+        with self._lock:
+            self._silent_since = time.monotonic()
         while not self._stop.is_set():
             try:
                 frame = self._source.read()
             finally:
                 self._count_corrupt()
             if frame is None:
+                if (stall := self._stall) is not None and self._can_reconnect:
+                    raise StreamError(stall)
                 return
             self._hand_on(frame)
             if self._max_frames is not None and self._kept >= self._max_frames:
@@ -207,8 +245,10 @@ class Reader:
     def _hand_on(self, frame: Frame) -> None:
         self._note_arrival(frame.captured_seconds)
         frame = self._timeline.place(frame, self._captured, live=self._source.live)
+        if self._stillness.is_frozen(frame):
+            frame = dataclasses.replace(frame, frozen=True)
         if not self._since_open:
-            self._stats.enter("running")
+            self._stats.enter(SourceState.RUNNING)
             if self._kept:
                 self._stats.count_reconnect()
                 log.info("%s: delivers again", self._source.name)
@@ -220,12 +260,15 @@ class Reader:
         self._kept += 1 - dropped
 
     def _note_arrival(self, now: float) -> None:
-        if self._last_arrival is not None and not self._stalled:
-            interval = now - self._last_arrival
-            slow = 0.9 * self._usual_interval + 0.1 * interval
-            self._usual_interval = slow if self._usual_interval else interval
-        self._last_arrival = now
-        self._stalled = False
+        with self._lock:
+            last, self._silent_since = self._silent_since, now
+            if self._stall is not None and not self._can_reconnect:
+                self._stall = None
+                self._stats.enter(SourceState.RUNNING, after=SourceState.STALLED)
+            elif last is not None and self._since_open:
+                interval = now - last
+                slow = 0.9 * self._usual_interval + 0.1 * interval
+                self._usual_interval = slow if self._usual_interval else interval
 
     def _count_corrupt(self) -> None:
         """Take over what the source counted since the last look; it may restart when reopened."""

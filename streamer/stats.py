@@ -12,11 +12,28 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
 
 from streamer.types import FrameResult
 
-State = Literal["starting", "running", "waiting", "ended", "failed"]
+
+class SourceState(StrEnum):
+    """What a source is at. Only ``STALLED`` and an error lead to ``WAITING``."""
+
+    STARTING = "starting"
+    """No frame has come yet."""
+    RUNNING = "running"
+    """Frames come and are taken."""
+    BLOCKED = "blocked"
+    """Frames come, and its sinks are behind: a live source drops, a file waits."""
+    STALLED = "stalled"
+    """No frame has come for too long."""
+    WAITING = "waiting"
+    """It broke off, or could not be reached: the next try is due in a while."""
+    ENDED = "ended"
+    """Every frame is written."""
+    FAILED = "failed"
+    """It, or one of its sinks, ended badly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +53,7 @@ class SourceSnapshot:
 
     name: str
     address: str
-    state: State
-    """starting, running, waiting (to reconnect), ended or failed."""
+    state: SourceState
     captured: int = 0
     processed: int = 0
     dropped: int = 0
@@ -66,6 +82,14 @@ class SourceSnapshot:
     """Frames processed per second, from the first capture to the last processed frame."""
     picture_size: tuple[int, int] | None = None
     """Width and height of the last processed picture, px."""
+    frozen: int = 0
+    """Processed frames that showed nothing new: see :class:`streamer.stillness.StillnessWatch`."""
+    damaged: int = 0
+    """Processed frames of which parts may be wrong."""
+    frozen_now: bool = False
+    """Whether the last processed frame was one of them."""
+    state_seconds: dict[SourceState, float] = field(default_factory=dict)
+    """How long it was in each state that it ever was in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +194,13 @@ class StatsRecorder:
         self._address = address
         self._clock = clock
         self._lock = threading.Lock()
-        self._state: State = "starting"
+        self._state = SourceState.STARTING
+        self._state_since = clock()
+        self._state_seconds: dict[SourceState, float] = {}
         self._error: str | None = None
         self._captured = self._processed = self._dropped = self._corrupt = 0
-        self._reconnects = self._stalls = 0
+        self._reconnects = self._stalls = self._frozen = self._damaged = 0
+        self._frozen_now = False
         self._detections = self._tracks_live = self._tracks_total = 0
         self._known_tracks: frozenset[int] = frozenset()
         self._rate_in = RateMeter()
@@ -184,17 +211,25 @@ class StatsRecorder:
         self._latency = DurationHistogram()
         self._stages: dict[str, DurationHistogram] = {}
 
-    def enter(self, state: State) -> None:
-        """Change the state; ``failed`` is final and is left to :meth:`fail`."""
+    def enter(self, state: SourceState, *, after: SourceState | None = None) -> None:
+        """Change the state; ``FAILED`` is final and is left to :meth:`fail`.
+
+        Args:
+            state: the new one.
+            after: change only if this is the state now; None: whatever it is.
+        """
         with self._lock:
-            if self._error is None:
-                self._state = state
+            if self._error is None and after in (None, self._state):
+                self._change(state)
+                if state == SourceState.WAITING:
+                    self._tracks_live = 0  # nobody sees them
 
     def fail(self, message: str) -> None:
         """Mark the source as failed; the first message stays."""
         with self._lock:
             if self._error is None:
-                self._state, self._error = "failed", message
+                self._change(SourceState.FAILED)
+                self._error = message
 
     def count_captured(self) -> None:
         """A frame left the source."""
@@ -233,6 +268,9 @@ class StatsRecorder:
         now = self._clock()
         with self._lock:
             self._processed += 1
+            self._frozen += result.frame.frozen
+            self._frozen_now = result.frame.frozen
+            self._damaged += result.frame.damaged
             self._rate_out.add(now)
             self._last_processed = now
             self._picture_size = (result.frame.width, result.frame.height)
@@ -280,7 +318,20 @@ class StatsRecorder:
                 error=self._error,
                 fps_mean=self._processed / active if self._processed and active > 0 else 0.0,
                 picture_size=self._picture_size,
+                frozen=self._frozen,
+                damaged=self._damaged,
+                frozen_now=self._frozen_now,
+                state_seconds={**self._state_seconds, self._state: self._in_state(now)},
             )
+
+    def _change(self, state: SourceState) -> None:
+        now = self._clock()
+        self._state_seconds[self._state] = self._in_state(now)
+        self._state, self._state_since = state, now
+
+    def _in_state(self, now: float) -> float:
+        """All seconds in the present state."""
+        return self._state_seconds.get(self._state, 0.0) + now - self._state_since
 
     def _stage(self, name: str) -> DurationHistogram:
         return self._stages.setdefault(name, DurationHistogram())

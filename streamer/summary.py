@@ -80,6 +80,11 @@ def summarise(
         },
         "reconnects": snapshot.reconnects,
         "stalls": snapshot.stalls,
+        "frozen": snapshot.frozen,
+        "damaged": snapshot.damaged,
+        "state_seconds": {
+            state.value: round(seconds, 3) for state, seconds in snapshot.state_seconds.items()
+        },
         "fps": round(snapshot.fps_mean, 3),
         "latency_ms": _percentiles(snapshot.latency_ms),
         "stage_ms": {name: _percentiles(each) for name, each in snapshot.stage_ms.items()},

@@ -66,6 +66,12 @@ class Frame:
     """The source's name: unique in a run, free of passwords."""
     ignore: BoolArray | None = None
     """(H, W) True where the user's exclusion mask silences detections, or None."""
+    frozen: bool = False
+    """True where the picture shows nothing new: a thermal camera calibrates. It gives no detections
+    and tracks coast."""
+    damaged: bool = False
+    """True where the stream was damaged and no key frame has come since: parts of the picture may
+    be wrong."""
 
     def __post_init__(self) -> None:
         image = self.image

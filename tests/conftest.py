@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fault_proxy import FaultProxy
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -37,21 +38,33 @@ class RtspServer:
     address: str
     """``rtsp://127.0.0.1:PORT/live``, without user and password."""
 
+    @property
+    def port(self) -> int:
+        """On 127.0.0.1."""
+        return int(self.address.split(":")[2].split("/")[0])
+
 
 @pytest.fixture
 def serve_rtsp() -> Iterator[Callable[..., RtspServer]]:
     """Give ``serve(clip, user="", password="")``: a real RTSP server on this machine, which plays
-    the H.264 clip to whoever connects, until the test is over."""
+    the H.264 clip to whoever connects, until the test is over; ``"live"`` is an endless stream."""
     with ExitStack() as servers:
 
-        def serve(clip: Path, user: str = "", password: str = "") -> RtspServer:
+        def serve(clip: Path | str, user: str = "", password: str = "") -> RtspServer:
             return servers.enter_context(_rtsp_server(clip, user, password))
 
         yield serve
 
 
+@pytest.fixture
+def fault_proxy() -> Iterator[FaultProxy]:
+    """A proxy on this machine that leads nowhere yet: see :class:`fault_proxy.FaultProxy`."""
+    with FaultProxy() as proxy:
+        yield proxy
+
+
 @contextmanager
-def _rtsp_server(clip: Path, user: str, password: str) -> Iterator[RtspServer]:
+def _rtsp_server(clip: Path | str, user: str, password: str) -> Iterator[RtspServer]:
     """Run ``sources/rtsp_server.py`` with the system's Python; skip where it cannot run."""
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip(f"needs {SYSTEM_PYTHON} with the bindings of GStreamer's RTSP server")

@@ -66,6 +66,7 @@ class KalmanTracker:
         self._next_id = 1
         self._clock = 0.0
         self._last_pts: float | None = None
+        self._shape: tuple[int, ...] | None = None
 
     def step(self, detections: Detections, image: Image | None = None) -> Tracks:
         """Take in one frame's detections, in order of time: the tracks as known at that frame.
@@ -79,6 +80,7 @@ class KalmanTracker:
                 unknown.
             image: the frame's picture; only its size is used, to see when a track leaves it.
         """
+        self._forget_another_picture(image)
         measured = _measurements(detections, self._settings)
         dt = self._advance_clock(detections.pts_seconds)
 
@@ -139,6 +141,15 @@ class KalmanTracker:
         tracks.away[:, 1:] = tracks.away[:, :-1]
         tracks.away[:, 0] = strong & is_away(tracks, settings)
         tracks.confirmed = confirmed_now(tracks, settings)
+
+    def _forget_another_picture(self, image: Image | None) -> None:
+        """A camera that was told to send another size shows another part of the world, or the same
+        in other pixels: no track goes on."""
+        if image is None:
+            return
+        if self._shape is not None and image.shape != self._shape:
+            self._tracks = self._tracks.keep(np.zeros(len(self._tracks), dtype=np.bool_))
+        self._shape = image.shape
 
     def _delete(self, picture_size: tuple[int, int] | None) -> None:
         over = ended(self._tracks, self._settings, self._clock, picture_size)

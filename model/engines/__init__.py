@@ -10,6 +10,7 @@ import torch
 
 from model.checkpoint import LoadedNetwork
 from model.engines.base import Engine
+from model.engines.memory import MemoryGuard
 from model.engines.torch_cpu import TorchCpuEngine
 from model.engines.torch_cuda import TorchCudaEngine
 
@@ -30,7 +31,7 @@ def build_engine(
 
     Args:
         kind: auto, openvino or torch; auto is OpenVINO on a CPU (torch with a warning where it is
-            not installed) and torch on CUDA.
+            not installed) and torch on CUDA, which gives way to the CPU where its memory is full.
         precision: auto, fp32, fp16 or bf16; auto is fp16 on CUDA, and on a CPU bf16 in OpenVINO
             where the processor has tiles for it (AMX), else fp32.
         threads: of the CPU; None: one a core.
@@ -44,7 +45,20 @@ def build_engine(
     if device.type == "cuda":
         if kind == "openvino":
             raise ValueError("detector.engine openvino runs on a CPU: use auto or torch on CUDA")
-        return TorchCudaEngine(network, device, precision=precision, in_flight=in_flight)
+        return MemoryGuard(
+            TorchCudaEngine(network, device, precision=precision, in_flight=in_flight),
+            lambda: _cpu_engine(network, "auto", "auto", threads, window_sides),
+        )
+    return _cpu_engine(network, kind, precision, threads, window_sides)
+
+
+def _cpu_engine(
+    network: LoadedNetwork,
+    kind: str,
+    precision: str,
+    threads: int | None,
+    window_sides: Sequence[int],
+) -> Engine:
     there = importlib.util.find_spec("openvino") is not None
     if kind == "torch" or (kind == "auto" and not there):
         if kind == "auto":

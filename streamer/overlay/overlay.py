@@ -225,6 +225,8 @@ class Overlay:
             moment = datetime.fromtimestamp(frame.utc, UTC)
             parts.append((f"{moment:%Y-%m-%d %H:%M:%S} UTC", MUTED, 400))
         parts.append((f"frame {frame.index}", MUTED, 400))
+        if frame.frozen or frame.damaged:
+            parts.append(("frozen" if frame.frozen else "damaged", INK, 600))
         return parts
 
     def _typeface(self, canvas_width: int) -> Typeface:

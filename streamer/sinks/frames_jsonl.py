@@ -13,10 +13,11 @@ from streamer.types import Detections, FrameResult, Tracks, TrackState
 class FramesLog:
     """Writes a line of strict JSON for every processed frame.
 
-    Always: ``index``, ``pts`` and ``utc`` (seconds), ``counts`` of detections and of tracks by
-    state. With detail ``tracks`` also ``tracks``: every live track, tentative ones included; with
-    ``full`` also ``detections``. Pixels are the source's own, an integer is a pixel's centre.
-    A number that is not finite is null.
+    Always: ``index``, ``pts`` and ``utc`` (seconds), ``frozen`` (the picture shows nothing new),
+    ``damaged`` (parts of it may be wrong), ``counts`` of detections and of tracks by state. With
+    detail ``tracks`` also ``tracks``: every live track, tentative ones included; with ``full`` also
+    ``detections``. Pixels are the source's own, an integer is a pixel's centre. A number that is
+    not finite is null.
     """
 
     name = "frames"
@@ -42,6 +43,8 @@ class FramesLog:
             "index": frame.index,
             "pts": number(frame.pts_seconds, 6),
             "utc": number(frame.utc, 6),
+            "frozen": frame.frozen,
+            "damaged": frame.damaged,
             "counts": {
                 "detections": len(result.detections),
                 **{state.label: states.count(state) for state in TrackState},

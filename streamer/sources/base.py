@@ -33,6 +33,8 @@ class Picture:
     """Wall clock of capture where the stream tells it; None: the time of arrival is taken."""
     captured_seconds: float | None = None
     """``time.monotonic()`` of arrival, where another thread took it in; None: now."""
+    damaged: bool = False
+    """Built upon a frame that could not be decoded."""
 
 
 class Corrupt:
@@ -159,6 +161,7 @@ class BaseSource(ABC):
             ),
             source=self._name,
             ignore=self._exclude.mask(height, width),
+            damaged=picture.damaged,
         )
 
 

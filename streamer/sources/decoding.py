@@ -14,6 +14,7 @@ from streamer.sources.base import Corrupt
 from streamer.types import StreamError
 
 _USUAL_FPS = 25.0
+_HEALED_AFTER_FRAMES = 300  # streams without key frames refresh the picture bit by bit
 
 
 def video_stream(container: InputContainer, address: str) -> VideoStream:
@@ -55,20 +56,52 @@ def stated_seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
     return float(frame.pts * stream.time_base)
 
 
-def decode(
-    stream: VideoStream, packet: Packet[VideoStream] | None
-) -> Iterator[VideoFrame | Corrupt]:
-    """The frames that a packet completes; None at the end gives those still in the decoder.
+class Decoder:
+    """Decodes a stream's packets, in order, and remembers damage.
 
-    A packet that cannot be decoded and a frame that the decoder marks as damaged are ``Corrupt``.
+    What follows a frame that could not be decoded is built upon it, and wrong where it was, until
+    the next key frame. It is given all the same: somebody who is blind for the seconds between two
+    key frames is worse off than with a smear.
+
+    Args:
+        stream: as :func:`video_stream` made it ready.
     """
-    try:
-        frames = stream.decode(packet)
-    except av.FFmpegError:
-        yield Corrupt()
-        return
-    for frame in frames:
-        yield Corrupt() if frame.is_corrupt else frame
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
+        self._damaged_for: int | None = None
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the frame given last may be wrong in parts."""
+        return self._damaged_for is not None
+
+    def __call__(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame | Corrupt]:
+        """The frames that a packet completes; None at the end gives those still in the decoder.
+
+        A packet that cannot be decoded and a frame that the decoder marks as damaged are
+        ``Corrupt``.
+        """
+        # Parts of it got lost on the way, as the container's counters tell.
+        holed = packet is not None and packet.is_corrupt
+        if holed:
+            self._damaged_for = 0
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError:
+            self._damaged_for = 0
+            yield Corrupt()
+            return
+        for frame in frames:
+            if frame.is_corrupt:
+                self._damaged_for = 0
+                yield Corrupt()
+                continue
+            if self._damaged_for is not None:
+                self._damaged_for += 1
+                if (frame.key_frame and not holed) or self._damaged_for > _HEALED_AFTER_FRAMES:
+                    self._damaged_for = None
+            yield frame
 
 
 def reason(error: av.FFmpegError | OSError) -> str:

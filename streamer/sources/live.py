@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from configs.schema import SourceSettings
 from streamer.sources.base import BaseSource, Corrupt, Picture, Pictures
 from streamer.sources.clock import StreamClock
-from streamer.sources.decoding import decode, frame_period, reason, stated_seconds, video_stream
+from streamer.sources.decoding import Decoder, frame_period, reason, stated_seconds, video_stream
 from streamer.sources.pixels import intensity_of
 from streamer.types import StreamError
 
@@ -182,12 +182,13 @@ class LiveSource(BaseSource):
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Pictures:
         clock = StreamClock(frame_period(stream))
+        decoder = Decoder(stream)
         first = last = None
         utc_minus_pts: float | None = None
         try:
             for packet in container.demux(stream):
                 utc_minus_pts = _utc_minus_pts(packet, utc_minus_pts)
-                for frame in decode(stream, packet if packet.size else None):
+                for frame in decoder(packet if packet.size else None):
                     if isinstance(frame, Corrupt):
                         yield frame
                         continue
@@ -200,7 +201,8 @@ class LiveSource(BaseSource):
                     utc = time.time()
                     if stated is not None and utc_minus_pts is not None:
                         utc = stated + utc_minus_pts
-                    yield Picture(image, depth, last, utc, time.monotonic())
+                    now = time.monotonic()
+                    yield Picture(image, depth, last, utc, now, damaged=decoder.damaged)
         except av.FFmpegError as error:
             raise StreamError(f"{self.address} broke off: {reason(error)}") from error
         self._check_end(container, 0.0 if first is None or last is None else last - first)

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from streamer.sources.base import Corrupt, Picture, Pictures, RecordedSource
 from streamer.sources.clock import StreamClock
-from streamer.sources.decoding import decode, frame_period, reason, stated_seconds, video_stream
+from streamer.sources.decoding import Decoder, frame_period, reason, stated_seconds, video_stream
 from streamer.sources.pixels import intensity_of
 from streamer.types import StreamError
 
@@ -62,7 +62,7 @@ class VideoSource(RecordedSource):
                 continue
             reached = True
             image, bit_depth = intensity_of(frame, self._intensity)
-            yield Picture(image, bit_depth, pts_seconds)
+            yield Picture(image, bit_depth, pts_seconds, damaged=recording.damaged)
         if early := recording.ends_early():
             raise StreamError(f"{self.address} ends early: {early}; the file is cut off or damaged")
 
@@ -76,6 +76,7 @@ class _Recording:
         self._sought = sought
         self._period = frame_period(stream)
         self._clock = StreamClock(self._period)
+        self._decoder = Decoder(stream)
         self._origin = _origin(stream)
         self._position = 0.0
         self._good = 0
@@ -86,10 +87,15 @@ class _Recording:
     def frames(self) -> Iterator[VideoFrame | Corrupt]:
         """Every frame that can be decoded, to the last one that is still in the decoder."""
         for packet in self._packets():
-            for frame in decode(self._stream, packet):
+            for frame in self._decoder(packet):
                 self._corrupt += isinstance(frame, Corrupt)
                 self._good += not isinstance(frame, Corrupt)
                 yield frame
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the frame given last may be wrong in parts."""
+        return self._decoder.damaged
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """The stream's packets, and None at the end, also where reading fails."""

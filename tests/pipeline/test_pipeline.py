@@ -22,7 +22,6 @@ from pipeline_fakes import (
     settings,
 )
 
-import streamer.reader
 from streamer.lane import RESULT_BUFFER
 from streamer.pipeline import Pipeline, RunReport, Stream
 from streamer.stats import RunSnapshot, SourceSnapshot
@@ -310,13 +309,6 @@ def test_a_stop_before_the_start_ends_the_run_at_once() -> None:
     pipeline = Pipeline([stream(FakeSource(frames=10_000))], FakeDetector(), settings())
     pipeline.stop()
     assert run_timed(pipeline, limit=2).snapshot.sources[0].captured < 10_000
-
-
-def test_a_silent_live_source_is_counted_as_stalled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamer.reader, "STALL_SECONDS", 0.2)
-    source = FakeSource(live=True, sessions=[[FRAME] * 3 + [HANG]], interval=0.01)
-    pipeline = Pipeline([stream(source)], FakeDetector(), settings(run={"max_seconds": 0.6}))
-    assert pipeline.run(tick_seconds=0.02).snapshot.sources[0].stalls == 1
 
 
 def test_numbers_can_be_read_while_it_runs() -> None:

@@ -80,7 +80,7 @@ def test_detail_makes_the_frame_log_shorter(tmp_path: Path) -> None:
     counts_only = write_frames(tmp_path / "b.jsonl", "counts")[0]
     assert "detections" not in tracks_only
     assert len(tracks_only["tracks"]) == 3
-    assert counts_only.keys() == {"index", "pts", "utc", "counts"}
+    assert counts_only.keys() == {"index", "pts", "utc", "frozen", "damaged", "counts"}
     assert counts_only["counts"]["detections"] == 2
 
 

@@ -40,6 +40,16 @@ def test_a_larger_or_fainter_blob_is_trusted_less() -> None:
     assert variance(1, np.nan) == pytest.approx(TrackerSettings().position_sigma_px ** 2)
 
 
+def test_no_track_goes_on_in_a_picture_of_another_size() -> None:
+    subject = tracker()
+    small, large = np.zeros((120, 160), np.uint8), np.zeros((240, 320), np.uint8)
+    before = [subject.step(seen([(50 + k, 50)], k / 30), small) for k in range(10)]
+    after = [subject.step(seen([(50 + k, 50)], k / 30), large) for k in range(10, 20)]
+    assert set(before[-1].track_id.tolist()) == {1}
+    assert {track for tracks in after for track in tracks.track_id.tolist()} == {2}
+    assert not after[0].reported.any()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
 def test_damaged_detections_are_ignored(bad: float) -> None:
     subject = tracker()
