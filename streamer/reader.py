@@ -10,10 +10,10 @@ import time
 
 from configs.schema import SourceSettings
 from streamer.channel import Channel
+from streamer.frozen import FrozenWatch
 from streamer.protocols import Source
 from streamer.redact import redact
 from streamer.stats import SourceState, StatsRecorder
-from streamer.stillness import StillnessWatch
 from streamer.types import Frame, PermanentError, StreamError
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Reader:
         self._stats = stats
         self._reconnect = settings.reconnect
         self._stall_seconds = settings.watchdog.stall_seconds
-        self._stillness = StillnessWatch(settings.watchdog, source.name)
+        self._frozen = FrozenWatch(settings.watchdog, source.name)
         self._max_frames = max_frames
         self._stop = threading.Event()
         self._timeline = Timeline()
@@ -245,7 +245,7 @@ class Reader:
     def _hand_on(self, frame: Frame) -> None:
         self._note_arrival(frame.captured_seconds)
         frame = self._timeline.place(frame, self._captured, live=self._source.live)
-        if self._stillness.is_frozen(frame):
+        if self._frozen.is_frozen(frame):
             frame = dataclasses.replace(frame, frozen=True)
         if not self._since_open:
             self._stats.enter(SourceState.RUNNING)

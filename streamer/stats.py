@@ -83,7 +83,7 @@ class SourceSnapshot:
     picture_size: tuple[int, int] | None = None
     """Width and height of the last processed picture, px."""
     frozen: int = 0
-    """Processed frames that showed nothing new: see :class:`streamer.stillness.StillnessWatch`."""
+    """Processed frames that showed nothing new: see :class:`streamer.frozen.FrozenWatch`."""
     damaged: int = 0
     """Processed frames of which parts may be wrong."""
     frozen_now: bool = False

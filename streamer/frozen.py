@@ -39,7 +39,7 @@ RANGE_PICTURES = 15
 """The usual range is that of about so many pictures."""
 
 
-class StillnessWatch:
+class FrozenWatch:
     """Looks at all frames of one source in order.
 
     Args:

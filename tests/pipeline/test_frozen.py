@@ -18,11 +18,11 @@ from pipeline_fakes import FakeTracker, settings
 
 from configs.schema import SourceSettings, WatchdogSettings
 from streamer.dashboard import render, status_line
+from streamer.frozen import FrozenWatch
 from streamer.pipeline import Pipeline, Stream
 from streamer.sinks.frames_jsonl import FramesLog
 from streamer.sources.factory import open_source
 from streamer.stats import RunSnapshot, SourceSnapshot, SourceState
-from streamer.stillness import StillnessWatch
 from streamer.summary import summarise
 from streamer.types import Detections, FocusHints, Frame
 from tracking import build_tracker
@@ -38,7 +38,7 @@ def frame(image: NDArray[Any], index: int, fps: float = 30.0, **more: Any) -> Fr
 
 def marked(pictures: Iterable[NDArray[Any]], fps: float = 30.0, **watchdog: Any) -> list[int]:
     """The indices of the frames that are taken as frozen."""
-    watch = StillnessWatch(WatchdogSettings(**watchdog), "cam")
+    watch = FrozenWatch(WatchdogSettings(**watchdog), "cam")
     return [k for k, image in enumerate(pictures) if watch.is_frozen(frame(image, k, fps))]
 
 
@@ -129,7 +129,7 @@ def test_a_clock_that_is_burnt_in_and_excluded_does_not_make_a_picture_live() ->
     pictures = noisy(150)
     ignore = np.zeros(SHAPE, dtype=np.bool_)
     ignore[:10, :30] = True
-    watch = StillnessWatch(WatchdogSettings(), "cam")
+    watch = FrozenWatch(WatchdogSettings(), "cam")
     found = []
     for k in range(150):
         image = pictures[min(k, 89)].copy()
@@ -178,7 +178,7 @@ def test_a_plain_sky_with_a_target_is_never_flat() -> None:
 def test_stills_that_change_all_the_time_are_not_frozen(shared_dir: Path) -> None:
     """Photographs of skies in a row, of any size: the published set as a stream."""
     source = open_source(str(shared_dir / "data/NUAA-SIRST/image"), SourceSettings(), "sirst")
-    watch = StillnessWatch(WatchdogSettings(), "sirst")
+    watch = FrozenWatch(WatchdogSettings(), "sirst")
     source.open()
     count = 0
     while (each := source.read()) is not None:
@@ -202,7 +202,7 @@ def test_real_clips_are_frozen_where_they_stand_still(
     shared_dir: Path, clip: str, frozen: range
 ) -> None:
     source = open_source(str(shared_dir / f"data/ir-video/{clip}.mp4"), SourceSettings(), clip)
-    watch = StillnessWatch(WatchdogSettings(), clip)
+    watch = FrozenWatch(WatchdogSettings(), clip)
     source.open()
     found = []
     while (each := source.read()) is not None:
@@ -293,7 +293,7 @@ def test_frozen_frames_are_processed_marked_and_give_no_detections(
     end = report.snapshot.sources[0]
     assert (end.frozen, end.processed, end.stalls, end.detections) == (22, 130, 0, 108)
     assert summarise(report, "cam", settings())["frozen"] == 22
-    said = [line.getMessage() for line in caplog.records if line.name == "streamer.stillness"]
+    said = [line.getMessage() for line in caplog.records if line.name == "streamer.frozen"]
     assert len(said) == 2
     assert "stands still" in said[0]
     assert said[1] == "cam: the picture lives again after 0.7 s"
