@@ -19,10 +19,12 @@ from streamer.types import (
 )
 from tracking import kalman
 from tracking.association import associate, gate_threshold
+from tracking.camera_motion import CameraMotion, Motion
 from tracking.lifecycle import (
     TrackTable,
     confirmed_now,
     ended,
+    forget_origins,
     is_away,
     note_positions,
     too_uncertain,
@@ -37,6 +39,8 @@ REFERENCE_SNR = 3.0
 SIZE_GAIN = 0.3
 # The running confidence follows the detections' scores, 0 where there is none, this slowly.
 SCORE_SECONDS = 0.3
+# The camera's part of the reported velocity follows what is seen of it this slowly.
+CAMERA_SECONDS = 0.2
 # No picture is this large: what lies beyond is damage, and squaring it would overflow.
 LARGEST_PX = 1e6
 # After such a gap every track is lost. A longer one would only make the numbers overflow.
@@ -62,6 +66,8 @@ class KalmanTracker:
         self._birth_score = threshold if settings.birth_score is None else settings.birth_score
         self._gate = gate_threshold(settings.gate_probability)
         self._motion = ConstantVelocity(settings.acceleration_sigma, settings.initial_speed_sigma)
+        self._camera = CameraMotion(settings.camera_motion)
+        self._camera_rate = np.zeros((2, 3))
         self._tracks = TrackTable.empty(settings.confirm_window)
         self._next_id = 1
         self._clock = 0.0
@@ -77,16 +83,18 @@ class KalmanTracker:
         Args:
             detections: what was found in the frame. A NaN or non-positive ``peak_snr`` is taken as
                 unknown.
-            image: the frame's picture; only its size is used, to see when a track leaves it.
+            image: the frame's picture, which must not change later: its size says when a track
+                leaves it, and what it shows how the camera moved.
         """
         measured = _measurements(detections, self._settings)
         dt = self._advance_clock(detections.pts_seconds)
+        motion = self._watch_camera(detections, image, dt)
 
-        self._predict(dt)
+        self._predict(dt, motion)
         matched = self._associate(measured)
         self._update(measured, matched, dt)
         self._delete(None if image is None else (image.shape[1], image.shape[0]))
-        self._initiate(measured, matched)
+        self._initiate(measured, matched, dt, motion)
         return self._snapshot()
 
     def _advance_clock(self, pts_seconds: float) -> float:
@@ -96,11 +104,27 @@ class KalmanTracker:
         self._clock += dt
         return dt
 
-    def _predict(self, dt: float) -> None:
+    def _watch_camera(self, detections: Detections, image: Image | None, dt: float) -> Motion:
+        if image is None:
+            return Motion()
+        motion = self._camera.estimate(image, detections.boxes_xyxy)
+        if motion.trusted and dt > 0:
+            rate = (motion.warp - Motion().warp) / dt
+            self._camera_rate += -math.expm1(-dt / CAMERA_SECONDS) * (rate - self._camera_rate)
+        return motion
+
+    def _predict(self, dt: float, motion: Motion) -> None:
         tracks = self._tracks
         tracks.mean, tracks.cov = kalman.predict(
             tracks.mean, tracks.cov, self._motion.transition(dt), self._motion.process_noise(dt)
         )
+        if motion.still:
+            return
+        tracks.mean, tracks.cov = motion.states(tracks.mean, tracks.cov)
+        tracks.origin = motion.points(tracks.origin)
+        tracks.last_xy = motion.points(tracks.last_xy)
+        if not motion.trusted:
+            forget_origins(tracks)
 
     def _associate(self, measured: _Measurements) -> IntArray:
         tracks = self._tracks
@@ -145,7 +169,9 @@ class KalmanTracker:
         if over.any():
             self._tracks = self._tracks.keep(~over)
 
-    def _initiate(self, measured: _Measurements, matched: IntArray) -> None:
+    def _initiate(
+        self, measured: _Measurements, matched: IntArray, dt: float, motion: Motion
+    ) -> None:
         free = measured.score >= self._birth_score
         free[matched[matched >= 0]] = False
         candidates = np.flatnonzero(free)
@@ -155,6 +181,10 @@ class KalmanTracker:
         if not len(born):
             return
         mean, cov = self._motion.initial(measured.xy[born], measured.noise[born])
+        if not motion.still and dt > 0:
+            # A camera that follows the target: at rest in the picture, it is as fast as the scene.
+            camera = (measured.xy[born] - motion.earlier(measured.xy[born])) / dt
+            cov[:, VELOCITY, VELOCITY] += camera[:, :, None] * camera[:, None, :]
         hits = np.zeros((len(born), self._settings.confirm_window), dtype=np.bool_)
         hits[:, 0] = measured.score[born] >= self._threshold
         now = np.full(len(born), self._clock)
@@ -211,10 +241,12 @@ class KalmanTracker:
             TrackState.TENTATIVE,
         )
         xy = tracks.mean[:, POSITION]
+        # The filter's velocity is that against the scene: in the picture, the camera's comes on top.
+        by_camera = xy @ self._camera_rate[:, :2].T + self._camera_rate[:, 2]
         return Tracks(
             track_id=tracks.track_id,
             xy=xy,
-            velocity=tracks.mean[:, VELOCITY],
+            velocity=tracks.mean[:, VELOCITY] + by_camera,
             position_cov=tracks.cov[:, POSITION, POSITION],
             boxes_xyxy=np.hstack((xy - tracks.size / 2, xy + tracks.size / 2)),
             score=tracks.score,
