@@ -112,7 +112,7 @@ class CameraMotion:
         """
         if self._mode == "off":
             return Motion()
-        now = _Seen(image, sketch(image), boxes_xyxy)
+        now = _Seen(image, sketch(image, boxes_xyxy), boxes_xyxy)
         before, self._before = self._before, now
         if before is None:
             return Motion()
@@ -120,7 +120,9 @@ class CameraMotion:
             return self._lost(image)
         if self._mode == "auto":
             if stands_still(before.sketch, now.sketch, STILL_PX):
-                self._unread = 0
+                # Blank pictures are alike, and tell nothing.
+                if now.sketch.detail.any():
+                    self._unread = 0
                 return Motion()
             if self._unread >= _LOST_PICTURES and self._unread % _RETRY_PICTURES:
                 self._unread += 1
@@ -148,7 +150,10 @@ def _registered(before: _Seen, now: _Seen) -> FloatArray | None:
     unmoved = likeness(before.sketch.detail, now.sketch.detail)
     for warp, share in (
         (follow_corners(before.image, now.image, before.boxes_xyxy), _BETTER),
-        (correlate_phases(before.image, now.image), _MUCH_BETTER),
+        (
+            correlate_phases(before.image, now.image, before.boxes_xyxy, now.boxes_xyxy),
+            _MUCH_BETTER,
+        ),
     ):
         if warp is None:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.types import BoolArray, FloatArray, Image
-from tracking.stillness import Picture, reduced, without_shades
+from tracking.stillness import Picture, box_slices, details, reduced
 
 MAX_CORNERS = 200
 """At most so many corners are followed."""
@@ -21,7 +21,7 @@ _REFINEMENTS = 6
 """Steps of least squares after it: its own peak is blunt where texture is poor."""
 _BLUR_PX = 1.0
 """Against the sensor's noise."""
-_RIM_PX = 3
+_RIM_PX = 6
 """Corners keep so far from the picture's rim, and from detections."""
 _RETURN_PX = 0.7
 """A corner that, followed there and back, ends farther from where it began is a mistake."""
@@ -29,7 +29,7 @@ _INLIER_PX = 1.0
 _LEAST_INLIERS = 10
 _LEAST_INLIER_SHARE = 0.4
 _MAX_ZOOM = 1.5
-_WINDOW_PX = 15
+_WINDOW_PX = 11
 _PYRAMID_LEVELS = 4
 _STEPS = 10
 _STEP_PX = 0.03
@@ -76,7 +76,9 @@ def follow_corners(before: Image, after: Image, boxes_xyxy: FloatArray) -> Float
     return enlarged(warp, factor)
 
 
-def correlate_phases(before: Image, after: Image) -> FloatArray | None:
+def correlate_phases(
+    before: Image, after: Image, boxes_before: FloatArray, boxes_after: FloatArray
+) -> FloatArray | None:
     """Register two pictures by phase correlation, a shift only, for want of corners.
 
     The shift found is refined by least squares. It is the best there is and may be none: a peak
@@ -88,18 +90,21 @@ def correlate_phases(before: Image, after: Image) -> FloatArray | None:
     Args:
         before: (H, W).
         after: (H, W), of the same size and type.
+        boxes_before: (N, 4) of what moves in ``before``, px.
+        boxes_after: (N, 4) the same for ``after``.
 
     Returns:
         As :func:`follow_corners`; None where no shift is found within a third of a side.
     """
     factor = math.ceil(max(before.shape) / _PHASE_PX)
-    small = [reduced(picture, factor) for picture in (before, after)]
-    height, width = small[0].shape
+    first, second = (
+        _smoothed(details(image, boxes, factor))
+        for image, boxes in ((before, boxes_before), (after, boxes_after))
+    )
+    height, width = first.shape
     if min(height, width) < _WINDOW_PX:
         return None
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    # What the window leaves of the shades looks the same in both, wherever the camera points.
-    first, second = (without_shades(_smoothed(picture)) for picture in small)
     shift = np.array(cv2.phaseCorrelate(first, second, window)[0])
     furthest = _MAX_SHIFT_SHARE * np.array([width, height])
     for _ in range(_REFINEMENTS):
@@ -148,10 +153,11 @@ def _smoothed(picture: Picture) -> Picture:
 
 def _as_8_bit(before: Picture, after: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Both pictures on the grey scale of the first: flow is for 8 bit."""
-    low, high = np.percentile(before[::2, ::2], (0.5, 99.5))
-    scale = 255.0 / max(float(high - low), 1.0)
+    low, high = np.percentile(before[::4, ::4], (0.5, 99.5))
+    scale = np.float32(255.0 / max(float(high - low), 1.0))
     first, second = (
-        np.clip((picture - low) * scale, 0, 255).astype(np.uint8) for picture in (before, after)
+        np.clip((picture - np.float32(low)) * scale, 0, 255).astype(np.uint8)
+        for picture in (before, after)
     )
     return first, second
 
@@ -166,10 +172,8 @@ def _corners(picture: NDArray[np.uint8], boxes_xyxy: FloatArray, factor: int) ->
     quality = np.asarray(cv2.cornerMinEigenVal(picture, 5), dtype=np.float32)
     allowed = np.zeros_like(quality)
     allowed[_RIM_PX : height - _RIM_PX, _RIM_PX : width - _RIM_PX] = 1
-    for x0, y0, x1, y1 in boxes_xyxy[np.isfinite(boxes_xyxy).all(axis=1)] / factor:
-        left, top = (int(np.clip(edge - _RIM_PX, 0, max(width, height))) for edge in (x0, y0))
-        right, bottom = (int(np.clip(edge + _RIM_PX, 0, max(width, height))) for edge in (x1, y1))
-        allowed[top : bottom + 1, left : right + 1] = 0
+    for blotted in box_slices(boxes_xyxy, factor, quality.shape, margin=_RIM_PX):
+        allowed[blotted] = 0
     tiles = (quality * allowed)[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
     flat = tiles.swapaxes(1, 2).reshape(rows * columns, cell * cell)
     best = flat.argmax(axis=1)

@@ -11,6 +11,7 @@ Registration Technique", 1981), one step of it, robustly: a cloud, a car or a bi
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,9 @@ Picture = NDArray[np.float32]
 SKETCH_PX = 80
 """The longest side of a sketch, about."""
 _BLOCK_PX = 8
+_BRIGHT_SHARE = 0.9
+_BRIGHTEST = 3.0
+"""Nothing counts for more than so many times what this share of the picture stays below."""
 _SHADE_PX = 9
 """Shades wider than this are taken out: they are the sky's, or the camera's own."""
 ALIKE = 0.5
@@ -36,21 +40,46 @@ class Sketch:
     """A picture made small."""
 
     detail: Picture
-    """(h, w) intensity without its slow shades."""
+    """(h, w) intensity without slow shades and without what moves by itself."""
     factor: int
     """A pixel of the sketch is a square of so many pixels of the picture."""
 
 
-def sketch(image: Image) -> Sketch:
-    """Reduce a picture."""
+def sketch(image: Image, boxes_xyxy: FloatArray) -> Sketch:
+    """Reduce a picture; nothing is drawn in the boxes (N, 4), px, of what moves by itself."""
     factor = max(1, round(max(image.shape) / SKETCH_PX))
-    return Sketch(without_shades(reduced(image, factor)), factor)
+    return Sketch(details(image, boxes_xyxy, factor), factor)
 
 
-def without_shades(picture: Picture) -> Picture:
-    """The picture less its slow shades."""
-    shades = cv2.blur(picture, (_SHADE_PX, _SHADE_PX))
-    return np.asarray(picture - shades, dtype=np.float32)
+def details(image: Image, boxes_xyxy: FloatArray, factor: int) -> Picture:
+    """A picture reduced by ``factor``, without slow shades and without what moves by itself.
+
+    Detections are blotted out. Of what is not detected nothing weighs more than the scene's own
+    brighter parts: before a plain sky a bird would else be all there is to see.
+    """
+    small = reduced(image, factor)
+    detail = np.asarray(small - cv2.blur(small, (_SHADE_PX, _SHADE_PX)), dtype=np.float32)
+    size = np.abs(detail)
+    rank = int(_BRIGHT_SHARE * (size.size - 1))
+    limit = _BRIGHTEST * np.partition(size, rank, axis=None)[rank]
+    np.clip(detail, -limit, limit, out=detail)
+    for rows, columns in box_slices(boxes_xyxy, factor, detail.shape, margin=1):
+        detail[rows, columns] = 0
+    return detail
+
+
+def box_slices(
+    boxes_xyxy: FloatArray, factor: int, shape: tuple[int, ...], margin: int
+) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of boxes (N, 4), px, in a picture reduced by ``factor`` to ``shape``."""
+    height, width = shape
+    finite = boxes_xyxy[np.isfinite(boxes_xyxy).all(axis=1)] / factor
+    edges = np.clip(finite, -1, max(shape) + 1).round().astype(np.int64).tolist()
+    for left, top, right, bottom in edges:
+        yield (
+            slice(max(0, top - margin), max(0, min(height, bottom + margin + 1))),
+            slice(max(0, left - margin), max(0, min(width, right + margin + 1))),
+        )
 
 
 def reduced(image: Image, factor: int) -> Picture:

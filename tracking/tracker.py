@@ -241,7 +241,7 @@ class KalmanTracker:
             TrackState.TENTATIVE,
         )
         xy = tracks.mean[:, POSITION]
-        # The filter's velocity is that against the scene: in the picture, the camera's comes on top.
+        # The filter's velocity is that against the scene: in the picture the camera's adds to it.
         by_camera = xy @ self._camera_rate[:, :2].T + self._camera_rate[:, 2]
         return Tracks(
             track_id=tracks.track_id,
