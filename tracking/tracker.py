@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from streamer.types import (
     TrackState,
 )
 from tracking import kalman
-from tracking.association import associate, gate_threshold
+from tracking.association import associate
 from tracking.camera_motion import CameraMotion, Motion
+from tracking.gating import gate_threshold, gated_pairs, overlapping
 from tracking.lifecycle import (
     TrackTable,
     confirmed_now,
@@ -128,13 +129,12 @@ class KalmanTracker:
 
     def _associate(self, measured: _Measurements) -> IntArray:
         tracks = self._tracks
-        distance, log_det = kalman.innovation_statistics(
-            tracks.mean, tracks.cov, measured.xy, measured.noise
+        certain = np.flatnonzero(~too_uncertain(tracks, self._settings))
+        pairs = gated_pairs(
+            tracks.mean[certain], tracks.cov[certain], measured.xy, measured.noise, self._gate
         )
-        distance[too_uncertain(tracks, self._settings)] = np.inf
         return associate(
-            distance,
-            log_det,
+            replace(pairs, track=certain[pairs.track]),
             gate=self._gate,
             confirmed=tracks.confirmed,
             strong=measured.score >= self._threshold,
@@ -217,21 +217,38 @@ class KalmanTracker:
         better one. Two targets that begin as close as that are one until they part.
         """
         tracks = self._tracks
-        seen = tracks.keep(tracks.detection >= 0)
+        seen = np.flatnonzero(tracks.detection >= 0)
         xy, noise = measured.xy[candidates], measured.noise[candidates]
-        distance, _ = kalman.innovation_statistics(seen.mean, seen.cov, xy, noise)
-        inside_box = _within(seen.mean[:, POSITION], seen.size, xy)
-        alone: BoolArray = ~np.any((distance <= self._gate) | inside_box, axis=0)
+        size = measured.size[candidates]
+        alone = np.ones(len(candidates), dtype=np.bool_)
+        states = tracks.mean[seen], tracks.cov[seen], tracks.size[seen]
+        alone[self._fragments(*states, xy, noise)[1]] = False
 
         rest = np.flatnonzero(alone)  # best first, as _measurements sorted them
+        if len(rest) < 2:
+            return alone
         mean, cov = self._motion.initial(xy[rest], noise[rest])
-        distance, _ = kalman.innovation_statistics(mean, cov, xy[rest], noise[rest])
-        size = measured.size[candidates][rest]
-        fragment = (distance <= self._gate) | _within(xy[rest], size, xy[rest])
-        for better, row in enumerate(rest):
-            if alone[row]:
-                alone[rest[better + 1 :][fragment[better, better + 1 :]]] = False
+        better, worse = self._fragments(mean, cov, size[rest], xy[rest], noise[rest])
+        later = worse > better
+        for one, other in zip(rest[better[later]], rest[worse[later]], strict=True):
+            if alone[one]:
+                alone[other] = False
         return alone
+
+    def _fragments(
+        self,
+        mean: FloatArray,
+        cov: FloatArray,
+        size: FloatArray,
+        xy: FloatArray,
+        noise: FloatArray,
+    ) -> tuple[IntArray, IntArray]:
+        """Which detections (N,) lie in the gates or the boxes of which states (M,), both (K,)."""
+        gated = gated_pairs(mean, cov, xy, noise, self._gate)
+        boxed = overlapping(mean[:, POSITION], size / 2, xy, np.zeros_like(xy))
+        state = np.concatenate((gated.track, boxed[0]))
+        order = np.argsort(state, kind="stable")
+        return state[order], np.concatenate((gated.detection, boxed[1]))[order]
 
     def _snapshot(self) -> Tracks:
         tracks = self._tracks
@@ -281,8 +298,10 @@ def _measurements(detections: Detections, settings: TrackerSettings) -> _Measure
     index = np.flatnonzero(usable)
     # One order for every permutation of the same detections, so that ids and ties agree. By the
     # values as they came: what is clipped or filled in below may make two of them look the same.
-    columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
-    index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
+    index = index[np.argsort(-detections.score[index], kind="stable")]
+    if (np.diff(detections.score[index]) == 0).any():
+        columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
+        index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
 
     snr = np.nan_to_num(detections.peak_snr[index], nan=0.0)
     area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
@@ -303,9 +322,3 @@ def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> Fl
     noise = np.square(REFERENCE_SNR / np.maximum(np.where(known, snr, np.inf), 1.0))
     wobble = np.square(WOBBLE_SHARE) * (area_px - 1.0)
     return np.asarray(sigma**2 * (1.0 + noise) + wobble, dtype=np.float64)
-
-
-def _within(centres: FloatArray, sizes: FloatArray, points: FloatArray) -> BoolArray:
-    """(M, N) True where point n (N, 2) lies in the box of size m (M, 2) about centre m (M, 2)."""
-    offset = np.abs(points[None, :, :] - centres[:, None, :])
-    return np.asarray((offset <= sizes[:, None, :] / 2).all(axis=2), dtype=np.bool_)
