@@ -32,7 +32,7 @@ _SHADE_PX = 9
 """Shades wider than this are taken out: they are the sky's, or the camera's own."""
 ALIKE = 0.5
 """Blocks correlate by this much, or the pictures are too different for one step."""
-_ROUNDS = 3
+_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,8 +150,14 @@ def _blocks(
 def _alike(blocks: FloatArray) -> float:
     """The median correlation of the half of the blocks that show most."""
     both, energy = blocks[5:]
-    rich = energy >= np.median(energy)
-    return float(np.median(both[rich] / np.maximum(energy[rich], 1e-9)))
+    rich = energy >= _median(energy)
+    return _median(both[rich] / np.maximum(energy[rich], 1e-9))
+
+
+def _median(values: FloatArray) -> float:
+    """The upper one; ``np.median`` takes ten times as long over as few."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
 
 
 @functools.lru_cache(maxsize=8)
@@ -172,23 +178,22 @@ def _movement(blocks: FloatArray, along_x: FloatArray, along_y: FloatArray) -> f
     """How far, px of the sketch, the similarity moves the picture that explains most blocks."""
     # Each block that has texture gets about the same say, and one without it gets none.
     texture = blocks[0] + blocks[2]
-    xx, xy, yy, xt, yt = blocks[:5] / (texture + np.median(texture) + 1e-9)
+    xx, xy, yy, xt, yt = blocks[:5] / (texture + _median(texture) + 1e-9)
     # A block's own shift, to see which blocks are outvoted. In the weak direction of an edge it
     # means nothing; the small term keeps it at nought.
     firm_xx, firm_yy = xx + 1e-3, yy + 1e-3
     determinant = firm_xx * firm_yy - xy * xy
     own_x = (xy * yt - firm_yy * xt) / determinant
     own_y = (xy * xt - firm_xx * yt) / determinant
+    pull_x, pull_y = xx * along_x + xy * along_y, xy * along_x + yy * along_y
     weight = np.ones(len(xx))
     shift_x = shift_y = weight
     for _ in range(_ROUNDS):
-        by_x = weight * (xx * along_x + xy * along_y)
-        by_y = weight * (xy * along_x + yy * along_y)
-        normal = by_x @ along_x.T + by_y @ along_y.T
+        normal = (weight * pull_x) @ along_x.T + (weight * pull_y) @ along_y.T
         right = -(along_x @ (weight * xt) + along_y @ (weight * yt))
         parameters = np.linalg.solve(normal + 1e-9 * np.eye(4), right)
         shift_x, shift_y = parameters @ along_x, parameters @ along_y
         off_x, off_y = shift_x - own_x, shift_y - own_y
         error = xx * off_x**2 + 2.0 * xy * off_x * off_y + yy * off_y**2
-        weight = 1.0 / (1.0 + error / (np.median(error) + 1e-12))
+        weight = 1.0 / (1.0 + error / (_median(error) + 1e-12))
     return float(np.sqrt(np.mean(shift_x**2 + shift_y**2)))
