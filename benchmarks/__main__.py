@@ -15,7 +15,7 @@ from benchmarks.machine import in_words, surroundings
 from benchmarks.network import measure_network
 from benchmarks.report import Part, Plan, say
 from benchmarks.streams import measure_pipeline, measure_stages
-from benchmarks.tracker import measure_tracker
+from benchmarks.tracker import measure_camera, measure_tracker
 from model.checkpoint import WeightsError
 from streamer.redact import redact
 from streamer.types import StreamError
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Plan], Part]] = {
     "pipeline": measure_pipeline,
     "live": measure_live,
     "tracker": measure_tracker,
+    "camera": measure_camera,
 }
 
 _EPILOG = """\
@@ -37,6 +38,7 @@ parts:
   pipeline  the whole pipeline beside the network alone, and mode gated beside full
   live      1, 2, 4, 8, 16 cameras at 30 fps: fps, dropped share, latency
   tracker   a step with 10, 100, 1000 targets
+  camera    whether the camera moved, and how: standing and panning
 
 The tables also go to standard output, progress to standard error. The files are written anew after
 every part: Ctrl-C keeps what is finished. The first run converts networks for OpenVINO, which

@@ -17,6 +17,14 @@ Point = tuple[float, float]
 Rectangle = tuple[float, float, float, float]
 
 
+def _switch(value: object) -> object:
+    """YAML reads a bare ``on`` or ``off`` as a truth value: take it for the word it was."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
+
+
 class Settings(BaseModel):
     """What every group of settings shares: unknown keys are refused, values do not change."""
 
@@ -326,6 +334,11 @@ class TrackerSettings(Settings):
     track_extended: bool = Field(
         True, description="follow components marked as extended; false: small targets only"
     )
+    camera_motion: Switch = Field(
+        "auto",
+        description="tracks move with the scene when the camera pans, turns, zooms or shakes; "
+        "auto: pictures are compared only as far as it takes to see that it stands still",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> TrackerSettings:
@@ -462,11 +475,6 @@ class OutputSettings(Settings):
     events: EventSettings = EventSettings()
 
 
-def _switch(value: object) -> object:
-    """YAML reads a bare ``on`` or ``off`` as a truth value: take it for the word it was."""
-    return ("off", "on")[value] if isinstance(value, bool) else value
-
-
 class LogSettings(Settings):
     """Logs and the dashboard."""
 
@@ -474,7 +482,7 @@ class LogSettings(Settings):
     detail: Literal["full", "tracks", "counts"] = Field(
         "full", description="frames.jsonl: everything, no detections, or numbers only"
     )
-    dashboard: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = Field(
+    dashboard: Switch = Field(
         "auto", description="auto: the live dashboard on a terminal, log lines elsewhere"
     )
     every_seconds: float = Field(5.0, gt=0, description="a line of status this often")

@@ -184,7 +184,7 @@ class Tracks:
     xy: FloatArray
     """(M, 2) position, px."""
     velocity: FloatArray
-    """(M, 2) px/s."""
+    """(M, 2) px/s in the picture: what the camera's own motion adds is part of it."""
     position_cov: FloatArray
     """(M, 2, 2) covariance of ``xy``, px^2."""
     boxes_xyxy: FloatArray

@@ -15,30 +15,27 @@ Detections are given out in rounds, and each round sees only what the earlier on
 
 The last two follow Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection
 Box" (2022): a weak detection is worthless as news and valuable where a target is expected.
+
+Only possible pairs are looked at (:mod:`tracking.gating`), and tracks that compete for no common
+detection, not even through others, are assigned apart: what it costs grows with the number of
+tracks.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from streamer.types import BoolArray, FloatArray, IntArray
+from tracking.gating import Pairs
+
+# A matrix of so few entries is solved at once: to look for groups in it would take longer.
+_SMALL_MATRIX = 1024
 
 
-def gate_threshold(probability: float) -> float:
-    """The ``d^2`` below which a share ``probability`` of true detections falls.
-
-    It is the quantile of the chi-square distribution with two degrees of freedom, which has this
-    closed form.
-    """
-    return -2.0 * math.log1p(-probability)
-
-
-def assign(
-    distance: FloatArray, log_det: FloatArray, gate: float, allowed: BoolArray
-) -> tuple[IntArray, IntArray]:
+def assign(pairs: Pairs, gate: float) -> IntArray:
     """The cheapest set of pairs of one round.
 
     A track that is left without a detection costs as much as the worst pair the gate could admit.
@@ -46,41 +43,98 @@ def assign(
     to make three poor ones.
 
     Args:
-        distance: (M, N) squared Mahalanobis distances.
-        log_det: (M, N) ``ln |S|``.
+        pairs: those that are possible; the same pair at most once.
         gate: the largest ``distance`` of a possible pair.
-        allowed: (M, N) False where a pair is out of the question, whatever its distance.
 
     Returns:
-        Rows and columns of the pairs, both (K,).
+        (J,) which pairs are chosen, in no order.
     """
-    gated = allowed & (distance <= gate)
-    # Rows and columns without a possible pair would only make the matrix larger.
-    rows, columns = np.flatnonzero(gated.any(axis=1)), np.flatnonzero(gated.any(axis=0))
-    if not len(rows):
-        return rows, columns
-    possible = gated[np.ix_(rows, columns)]
-    cost = (distance + log_det)[np.ix_(rows, columns)]
-    cost[~possible] = gate + log_det[gated].max()
-    row, column = linear_sum_assignment(cost)
-    real = possible[row, column]
-    return rows[row[real]], columns[column[real]]
+    if not len(pairs):
+        return np.empty(0, dtype=np.int64)
+    cost = pairs.distance + pairs.log_det
+    left_out = gate + pairs.log_det.max()
+    alone = np.bincount(pairs.track)[pairs.track] == 1
+    alone &= np.bincount(pairs.detection)[pairs.detection] == 1
+    if alone.all():
+        return np.arange(len(pairs))
+    contested = np.flatnonzero(~alone)
+    won = _settle(pairs.track[contested], pairs.detection[contested], cost[contested], left_out)
+    return np.concatenate((np.flatnonzero(alone), contested[won]))
 
 
-def associate(
-    distance: FloatArray,
-    log_det: FloatArray,
-    *,
-    gate: float,
-    confirmed: BoolArray,
-    strong: BoolArray,
+def _settle(track: IntArray, detection: IntArray, cost: FloatArray, left_out: float) -> IntArray:
+    """The cheapest set of pairs, each group of tracks that compete with one another on its own.
+
+    A matching that leaves nobody out needlessly differs from every other by its pairs' ``cost``
+    less ``left_out`` alone, which is negative: so the cheapest of all is made of the groups'
+    cheapest.
+
+    Args:
+        track: (K,)
+        detection: (K,)
+        cost: (K,) of the pairs, ``left_out`` at most.
+        left_out: the cost of a track or a detection that has none.
+
+    Returns:
+        (J,) which pairs are chosen.
+    """
+    tracks, row = np.unique(track, return_inverse=True)
+    detections, column = np.unique(detection, return_inverse=True)
+    if len(tracks) * len(detections) <= _SMALL_MATRIX:
+        return _solve(row, column, cost, (len(tracks), len(detections)), left_out)
+    nodes = len(tracks) + len(detections)
+    edges = (np.ones(len(row), dtype=np.bool_), (row, len(tracks) + column))
+    groups, group = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
+    of_track, of_detection = np.split(group.astype(np.int64), [len(tracks)])
+    height = np.bincount(of_track, minlength=groups)
+    width = np.bincount(of_detection, minlength=groups)
+
+    order = np.lexsort((cost, of_track[row]))
+    ends = np.cumsum(np.bincount(of_track[row], minlength=groups))
+    begins = np.concatenate(([0], ends[:-1]))
+    # One track, or one detection, that all the others want: the cheapest pair is all there is.
+    single = np.minimum(height, width) == 1
+    chosen = [order[begins[single]]]
+    place_of_track, place_of_detection = _places(of_track, height), _places(of_detection, width)
+    for each in np.flatnonzero(~single):
+        members = order[begins[each] : ends[each]]
+        made = _solve(
+            place_of_track[row[members]],
+            place_of_detection[column[members]],
+            cost[members],
+            (height[each], width[each]),
+            left_out,
+        )
+        chosen.append(members[made])
+    return np.concatenate(chosen)
+
+
+def _solve(
+    row: IntArray, column: IntArray, cost: FloatArray, shape: tuple[int, int], left_out: float
 ) -> IntArray:
+    """Which pairs of ``row`` and ``column``, both (K,), are the cheapest set, by one matrix."""
+    matrix = np.full(shape, left_out)
+    matrix[row, column] = cost
+    number = np.full(shape, -1)
+    number[row, column] = np.arange(len(row))
+    made = number[linear_sum_assignment(matrix)]
+    return made[made >= 0]
+
+
+def _places(group: IntArray, sizes: IntArray) -> IntArray:
+    """(K,) the how manieth of its own group each member is, from 0."""
+    order = np.argsort(group, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return place
+
+
+def associate(pairs: Pairs, *, gate: float, confirmed: BoolArray, strong: BoolArray) -> IntArray:
     """Give out detections to tracks, in the module's four rounds.
 
     Args:
-        distance: (M, N) squared Mahalanobis distances.
-        log_det: (M, N) ``ln |S|``.
-        gate: the largest ``distance`` of a possible pair.
+        pairs: those in which the detection lies in the track's gate.
+        gate: the largest ``distance`` of a pair.
         confirmed: (M,) True for confirmed tracks, which choose before tentative ones.
         strong: (N,) True for detections that reach the threshold.
 
@@ -92,8 +146,8 @@ def associate(
     for wanted in (strong, ~strong):
         for first in (confirmed, ~confirmed):
             open_tracks = first & (matched < 0)
-            allowed = open_tracks[:, None] & (wanted & free)[None, :]
-            rows, columns = assign(distance, log_det, gate, allowed)
-            matched[rows] = columns
-            free[columns] = False
+            possible = pairs.keep(open_tracks[pairs.track] & (wanted & free)[pairs.detection])
+            made = assign(possible, gate)
+            matched[possible.track[made]] = possible.detection[made]
+            free[possible.detection[made]] = False
     return matched

@@ -47,8 +47,7 @@ def update(
     Returns:
         The corrected (M, 4) and (M, 4, 4).
     """
-    innovation_cov = cov[:, POSITION, POSITION] + noise
-    gain = np.swapaxes(np.linalg.solve(innovation_cov, cov[:, POSITION, :]), -1, -2)
+    gain = cov[:, :, POSITION] @ _inverse(cov[:, POSITION, POSITION] + noise)
     innovation = xy - mean[:, POSITION]
     corrected = mean + (gain @ innovation[..., None])[..., 0]
     keep = np.broadcast_to(np.eye(mean.shape[1]), cov.shape).copy()
@@ -58,31 +57,32 @@ def update(
 
 
 def innovation_statistics(
-    mean: FloatArray, cov: FloatArray, xy: FloatArray, noise: FloatArray
+    innovation: FloatArray, innovation_cov: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """How far every measurement lies from every predicted state, in the filter's own terms.
+    """How far measurements lie from predictions, in the filter's own terms.
 
     Args:
-        mean: (M, 4) predicted states.
-        cov: (M, 4, 4) their covariances.
-        xy: (N, 2) measured positions, px.
-        noise: (N, 2, 2) covariances of the measurements, px^2.
+        innovation: y, (..., 2), measured less predicted position, px.
+        innovation_cov: S, (..., 2, 2), the covariance of y, px^2.
 
     Returns:
-        (M, N) squared Mahalanobis distances ``d^2 = y' S^-1 y``, and (M, N) ``ln |S|``. A distance
+        (...) squared Mahalanobis distances ``d^2 = y' S^-1 y``, and (...) ``ln |S|``. A distance
         too large for a float is infinite.
     """
-    dx = xy[None, :, 0] - mean[:, None, 0]
-    dy = xy[None, :, 1] - mean[:, None, 1]
-    # S, its inverse and its determinant element by element: a 2 x 2 matrix has them in closed
-    # form, and M x N calls to LAPACK would take most of the step.
-    xx = cov[:, None, 0, 0] + noise[None, :, 0, 0]
-    yy = cov[:, None, 1, 1] + noise[None, :, 1, 1]
-    off = cov[:, None, 0, 1] + noise[None, :, 0, 1]
+    dx, dy = innovation[..., 0], innovation[..., 1]
+    # The inverse and the determinant in closed form: calls to LAPACK would take most of the step.
+    xx, yy, off = (innovation_cov[..., i, j] for i, j in ((0, 0), (1, 1), (0, 1)))
     determinant = xx * yy - off * off
     with np.errstate(over="ignore"):
         distance = (yy * dx * dx - 2.0 * off * dx * dy + xx * dy * dy) / determinant
     return np.maximum(distance, 0.0), np.log(determinant)
+
+
+def _inverse(cov: FloatArray) -> FloatArray:
+    """(M, 2, 2) of symmetric matrices (M, 2, 2)."""
+    xx, yy, off = cov[:, 0, 0], cov[:, 1, 1], cov[:, 0, 1]
+    adjugate = np.stack((yy, -off, -off, xx), axis=-1).reshape(-1, 2, 2)
+    return adjugate / (xx * yy - off * off)[:, None, None]
 
 
 def _symmetric(cov: FloatArray) -> FloatArray:

@@ -53,7 +53,7 @@ class TrackTable:
     """(M, N) the same frames: True where the detection was strong and the track farther from its
     origin than jitter takes what stands still."""
     updates: IntArray
-    """(M,) how many detections it had."""
+    """(M,) how many detections it had since its origin is known."""
     last_xy: FloatArray
     """(M, 2) where the last one was, px."""
     origin: FloatArray
@@ -106,6 +106,11 @@ class TrackTable:
         )
 
 
+def forget_origins(table: TrackTable) -> None:
+    """Where tracks began says nothing any more: the next detections are where they begin."""
+    table.updates = np.zeros_like(table.updates)
+
+
 def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
     """Learn from new detections where tracks began and how much their positions jitter.
 
@@ -121,7 +126,7 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
     before = table.updates[rows]
     # A difference has twice the variance of a position, and two coordinates.
     variance = np.square(xy - table.last_xy[rows]).sum(axis=1) / 4
-    share = 1 / (np.minimum(before, JITTER_HITS) + 1)
+    share = np.where(before > 0, 1 / (np.minimum(before, JITTER_HITS) + 1), 0.0)
     table.jitter_variance[rows] += share * (variance - table.jitter_variance[rows])
     weight = np.where(before < ORIGIN_HITS, 1 / (before + 1), 0.0)[:, None]
     table.origin[rows] += weight * (xy - table.origin[rows])

@@ -6,6 +6,7 @@ covariances (M, 4, 4).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,7 @@ class ConstantVelocity:
 
     def process_noise(self, dt: float) -> FloatArray:
         """The (4, 4) covariance Q that ``dt`` >= 0 seconds of random acceleration add."""
-        density = self.acceleration_sigma**2
-        noise = Q_continuous_white_noise(
-            2, dt=dt, spectral_density=density, block_size=2, order_by_dim=False
-        )
-        return np.asarray(noise, dtype=np.float64)
+        return self.acceleration_sigma**2 * _white_noise(dt)
 
     def initial(self, xy: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
         """States and covariances of targets seen once.
@@ -63,3 +60,10 @@ class ConstantVelocity:
         cov[:, POSITION, POSITION] = noise
         cov[:, VELOCITY, VELOCITY] = np.eye(2) * self.initial_speed_sigma**2
         return mean, cov
+
+
+@functools.lru_cache(maxsize=64)
+def _white_noise(dt: float) -> FloatArray:
+    """Q for a spectral density of 1. Streams have few different time steps."""
+    noise = Q_continuous_white_noise(2, dt=dt, block_size=2, order_by_dim=False)
+    return np.asarray(noise, dtype=np.float64)

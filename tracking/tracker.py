@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,11 +18,14 @@ from streamer.types import (
     TrackState,
 )
 from tracking import kalman
-from tracking.association import associate, gate_threshold
+from tracking.association import associate
+from tracking.camera_motion import CameraMotion, Motion
+from tracking.gating import gate_threshold, gated_pairs, overlapping
 from tracking.lifecycle import (
     TrackTable,
     confirmed_now,
     ended,
+    forget_origins,
     is_away,
     note_positions,
     too_uncertain,
@@ -37,6 +40,8 @@ REFERENCE_SNR = 3.0
 SIZE_GAIN = 0.3
 # The running confidence follows the detections' scores, 0 where there is none, this slowly.
 SCORE_SECONDS = 0.3
+# The camera's part of the reported velocity follows what is seen of it this slowly.
+CAMERA_SECONDS = 0.2
 # No picture is this large: what lies beyond is damage, and squaring it would overflow.
 LARGEST_PX = 1e6
 # After such a gap every track is lost. A longer one would only make the numbers overflow.
@@ -62,6 +67,8 @@ class KalmanTracker:
         self._birth_score = threshold if settings.birth_score is None else settings.birth_score
         self._gate = gate_threshold(settings.gate_probability)
         self._motion = ConstantVelocity(settings.acceleration_sigma, settings.initial_speed_sigma)
+        self._camera = CameraMotion(settings.camera_motion)
+        self._camera_rate = np.zeros((2, 3))
         self._tracks = TrackTable.empty(settings.confirm_window)
         self._next_id = 1
         self._clock = 0.0
@@ -78,17 +85,19 @@ class KalmanTracker:
         Args:
             detections: what was found in the frame. A NaN or non-positive ``peak_snr`` is taken as
                 unknown.
-            image: the frame's picture; only its size is used, to see when a track leaves it.
+            image: the frame's picture, which must not change later: its size says when a track
+                leaves it, and what it shows how the camera moved.
         """
         self._forget_another_picture(image)
         measured = _measurements(detections, self._settings)
         dt = self._advance_clock(detections.pts_seconds)
+        motion = self._watch_camera(detections, image, dt)
 
-        self._predict(dt)
+        self._predict(dt, motion)
         matched = self._associate(measured)
         self._update(measured, matched, dt)
         self._delete(None if image is None else (image.shape[1], image.shape[0]))
-        self._initiate(measured, matched)
+        self._initiate(measured, matched, dt, motion)
         return self._snapshot()
 
     def _advance_clock(self, pts_seconds: float) -> float:
@@ -98,21 +107,36 @@ class KalmanTracker:
         self._clock += dt
         return dt
 
-    def _predict(self, dt: float) -> None:
+    def _watch_camera(self, detections: Detections, image: Image | None, dt: float) -> Motion:
+        if image is None:
+            return Motion()
+        motion = self._camera.estimate(image, detections.boxes_xyxy)
+        if motion.trusted and dt > 0:
+            rate = (motion.warp - Motion().warp) / dt
+            self._camera_rate += -math.expm1(-dt / CAMERA_SECONDS) * (rate - self._camera_rate)
+        return motion
+
+    def _predict(self, dt: float, motion: Motion) -> None:
         tracks = self._tracks
         tracks.mean, tracks.cov = kalman.predict(
             tracks.mean, tracks.cov, self._motion.transition(dt), self._motion.process_noise(dt)
         )
+        if motion.still:
+            return
+        tracks.mean, tracks.cov = motion.states(tracks.mean, tracks.cov)
+        tracks.origin = motion.points(tracks.origin)
+        tracks.last_xy = motion.points(tracks.last_xy)
+        if not motion.trusted:
+            forget_origins(tracks)
 
     def _associate(self, measured: _Measurements) -> IntArray:
         tracks = self._tracks
-        distance, log_det = kalman.innovation_statistics(
-            tracks.mean, tracks.cov, measured.xy, measured.noise
+        certain = np.flatnonzero(~too_uncertain(tracks, self._settings))
+        pairs = gated_pairs(
+            tracks.mean[certain], tracks.cov[certain], measured.xy, measured.noise, self._gate
         )
-        distance[too_uncertain(tracks, self._settings)] = np.inf
         return associate(
-            distance,
-            log_det,
+            replace(pairs, track=certain[pairs.track]),
             gate=self._gate,
             confirmed=tracks.confirmed,
             strong=measured.score >= self._threshold,
@@ -156,7 +180,9 @@ class KalmanTracker:
         if over.any():
             self._tracks = self._tracks.keep(~over)
 
-    def _initiate(self, measured: _Measurements, matched: IntArray) -> None:
+    def _initiate(
+        self, measured: _Measurements, matched: IntArray, dt: float, motion: Motion
+    ) -> None:
         free = measured.score >= self._birth_score
         free[matched[matched >= 0]] = False
         candidates = np.flatnonzero(free)
@@ -166,6 +192,10 @@ class KalmanTracker:
         if not len(born):
             return
         mean, cov = self._motion.initial(measured.xy[born], measured.noise[born])
+        if not motion.still and dt > 0:
+            # A camera that follows the target: at rest in the picture, it is as fast as the scene.
+            camera = (measured.xy[born] - motion.earlier(measured.xy[born])) / dt
+            cov[:, VELOCITY, VELOCITY] += camera[:, :, None] * camera[:, None, :]
         hits = np.zeros((len(born), self._settings.confirm_window), dtype=np.bool_)
         hits[:, 0] = measured.score[born] >= self._threshold
         now = np.full(len(born), self._clock)
@@ -198,21 +228,38 @@ class KalmanTracker:
         better one. Two targets that begin as close as that are one until they part.
         """
         tracks = self._tracks
-        seen = tracks.keep(tracks.detection >= 0)
+        seen = np.flatnonzero(tracks.detection >= 0)
         xy, noise = measured.xy[candidates], measured.noise[candidates]
-        distance, _ = kalman.innovation_statistics(seen.mean, seen.cov, xy, noise)
-        inside_box = _within(seen.mean[:, POSITION], seen.size, xy)
-        alone: BoolArray = ~np.any((distance <= self._gate) | inside_box, axis=0)
+        size = measured.size[candidates]
+        alone = np.ones(len(candidates), dtype=np.bool_)
+        states = tracks.mean[seen], tracks.cov[seen], tracks.size[seen]
+        alone[self._fragments(*states, xy, noise)[1]] = False
 
         rest = np.flatnonzero(alone)  # best first, as _measurements sorted them
+        if len(rest) < 2:
+            return alone
         mean, cov = self._motion.initial(xy[rest], noise[rest])
-        distance, _ = kalman.innovation_statistics(mean, cov, xy[rest], noise[rest])
-        size = measured.size[candidates][rest]
-        fragment = (distance <= self._gate) | _within(xy[rest], size, xy[rest])
-        for better, row in enumerate(rest):
-            if alone[row]:
-                alone[rest[better + 1 :][fragment[better, better + 1 :]]] = False
+        better, worse = self._fragments(mean, cov, size[rest], xy[rest], noise[rest])
+        later = worse > better
+        for one, other in zip(rest[better[later]], rest[worse[later]], strict=True):
+            if alone[one]:
+                alone[other] = False
         return alone
+
+    def _fragments(
+        self,
+        mean: FloatArray,
+        cov: FloatArray,
+        size: FloatArray,
+        xy: FloatArray,
+        noise: FloatArray,
+    ) -> tuple[IntArray, IntArray]:
+        """Which detections (N,) lie in the gates or the boxes of which states (M,), both (K,)."""
+        gated = gated_pairs(mean, cov, xy, noise, self._gate)
+        boxed = overlapping(mean[:, POSITION], size / 2, xy, np.zeros_like(xy))
+        state = np.concatenate((gated.track, boxed[0]))
+        order = np.argsort(state, kind="stable")
+        return state[order], np.concatenate((gated.detection, boxed[1]))[order]
 
     def _snapshot(self) -> Tracks:
         tracks = self._tracks
@@ -222,10 +269,12 @@ class KalmanTracker:
             TrackState.TENTATIVE,
         )
         xy = tracks.mean[:, POSITION]
+        # The filter's velocity is that against the scene: in the picture the camera's adds to it.
+        by_camera = xy @ self._camera_rate[:, :2].T + self._camera_rate[:, 2]
         return Tracks(
             track_id=tracks.track_id,
             xy=xy,
-            velocity=tracks.mean[:, VELOCITY],
+            velocity=tracks.mean[:, VELOCITY] + by_camera,
             position_cov=tracks.cov[:, POSITION, POSITION],
             boxes_xyxy=np.hstack((xy - tracks.size / 2, xy + tracks.size / 2)),
             score=tracks.score,
@@ -260,8 +309,10 @@ def _measurements(detections: Detections, settings: TrackerSettings) -> _Measure
     index = np.flatnonzero(usable)
     # One order for every permutation of the same detections, so that ids and ties agree. By the
     # values as they came: what is clipped or filled in below may make two of them look the same.
-    columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
-    index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
+    index = index[np.argsort(-detections.score[index], kind="stable")]
+    if (np.diff(detections.score[index]) == 0).any():
+        columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
+        index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
 
     snr = np.nan_to_num(detections.peak_snr[index], nan=0.0)
     area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
@@ -282,9 +333,3 @@ def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> Fl
     noise = np.square(REFERENCE_SNR / np.maximum(np.where(known, snr, np.inf), 1.0))
     wobble = np.square(WOBBLE_SHARE) * (area_px - 1.0)
     return np.asarray(sigma**2 * (1.0 + noise) + wobble, dtype=np.float64)
-
-
-def _within(centres: FloatArray, sizes: FloatArray, points: FloatArray) -> BoolArray:
-    """(M, N) True where point n (N, 2) lies in the box of size m (M, 2) about centre m (M, 2)."""
-    offset = np.abs(points[None, :, :] - centres[:, None, :])
-    return np.asarray((offset <= sizes[:, None, :] / 2).all(axis=2), dtype=np.bool_)

@@ -197,6 +197,18 @@ def test_a_quick_run_of_one_part(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "tracker ..." in said.err
 
 
+def test_the_cameras_that_are_timed_are_seen_as_what_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_path = tmp_path / "bench.json"
+    assert main(["--json", str(json_path), "--quick", "--only", "camera"]) == 0
+    rows = json.loads(json_path.read_text())["parts"]["camera"]["rows"]
+    assert [row["still_share"] for row in rows] == [1, 0, 1, 0]
+    assert [row["trusted_share"] for row in rows] == [1, 1, 1, 1]
+    assert all(0 < row["look_ms"] <= row["look_ms_p99"] for row in rows)
+    assert "| pans | 640x512 |" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "arguments", [["--only", "nothing"], ["--threads", "0"], ["--device", "tpu"]]
 )

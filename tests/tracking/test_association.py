@@ -1,17 +1,28 @@
-"""Who gets which detection, on matrices small enough to check by eye."""
+"""Who gets which detection: on matrices small enough to check by eye, and as an oracle says."""
 
 import numpy as np
+import pytest
+from dense_association import dense_assign, dense_associate, dense_statistics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from streamer.types import FloatArray
 from tracking.association import assign, associate
+from tracking.gating import Pairs, gated_pairs, overlapping
 
 GATE = 11.6
+
+
+def pairs_of(distance: FloatArray, log_det: FloatArray) -> Pairs:
+    """Those of every track (a row) and every detection (a column) that lie in the gate."""
+    track, detection = np.nonzero(distance <= GATE)
+    return Pairs(track, detection, distance[track, detection], log_det[track, detection])
 
 
 def rounds(distance: list[list[float]], confirmed: list[bool], strong: list[bool]) -> list[int]:
     matrix = np.array(distance)
     matched = associate(
-        matrix,
-        np.zeros_like(matrix),
+        pairs_of(matrix, np.zeros_like(matrix)),
         gate=GATE,
         confirmed=np.array(confirmed),
         strong=np.array(strong),
@@ -23,8 +34,7 @@ def test_a_stale_track_does_not_steal() -> None:
     """By d^2 alone the second track, uncertain by 20 px, would be the nearer one."""
     distance = np.array([[1.0], [0.2]])
     log_det = np.log(np.array([[1.0], [400.0]]) ** 2)
-    rows, columns = assign(distance, log_det, GATE, np.ones((2, 1), dtype=np.bool_))
-    assert (rows.tolist(), columns.tolist()) == ([0], [0])
+    assert assign(pairs_of(distance, log_det), GATE).tolist() == [0]
 
 
 def test_the_set_of_pairs_is_the_cheapest_and_not_greedy() -> None:
@@ -46,3 +56,98 @@ def test_rounds_come_in_their_order() -> None:
     assert rounds([[5.0, 0.1]], [True], [True, False]) == [0]
     assert rounds([[0.1], [0.2]], [False, True], [False]) == [-1, 0]
     assert rounds([[0.1, 99.0], [99.0, 0.1]], [True, False], [False, False]) == [0, 1]
+
+
+# -- against the oracle ------------------------------------------------------------------------
+
+
+def crowded(
+    rng: np.random.Generator, tracks: int, detections: int, side: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """States, covariances, positions and noises; some certain, some not, some slanted."""
+    mean = np.hstack((rng.uniform(0, side, (tracks, 2)), np.zeros((tracks, 2))))
+    factor = rng.normal(0, 1, (tracks, 4, 4)) * np.exp(rng.normal(0, 1, (tracks, 1, 1)))
+    cov = factor @ np.swapaxes(factor, 1, 2) + 0.1 * np.eye(4)
+    xy = rng.uniform(0, side, (detections, 2))
+    noise = np.exp(rng.normal(0, 1.5, (detections, 1, 1))) * np.eye(2)
+    return mean, cov, xy, noise
+
+
+sizes = st.sampled_from([0, 1, 2, 5, 20, 70, 150])
+scenes = st.tuples(st.integers(0, 10_000), sizes, sizes, st.sampled_from([20.0, 200.0, 1000.0]))
+
+
+@settings(max_examples=120, deadline=None)
+@given(scenes)
+def test_candidates_are_all_pairs_in_their_gates(scene: tuple[int, int, int, float]) -> None:
+    seed, tracks, detections, side = scene
+    mean, cov, xy, noise = crowded(np.random.default_rng(seed), tracks, detections, side)
+    pairs = gated_pairs(mean, cov, xy, noise, GATE)
+    distance, log_det = dense_statistics(mean, cov, xy, noise)
+    rows, columns = np.nonzero(distance <= GATE)
+    assert pairs.track.tolist() == rows.tolist()
+    assert pairs.detection.tolist() == columns.tolist()
+    np.testing.assert_allclose(pairs.distance, distance[rows, columns], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(pairs.log_det, log_det[rows, columns], rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=120, deadline=None)
+@given(scenes)
+def test_detections_are_given_out_as_by_one_dense_matrix(
+    scene: tuple[int, int, int, float],
+) -> None:
+    seed, tracks, detections, side = scene
+    rng = np.random.default_rng(seed)
+    mean, cov, xy, noise = crowded(rng, tracks, detections, side)
+    confirmed, strong = rng.random(tracks) < 0.6, rng.random(detections) < 0.6
+    matched = associate(
+        gated_pairs(mean, cov, xy, noise, GATE), gate=GATE, confirmed=confirmed, strong=strong
+    )
+    distance, log_det = dense_statistics(mean, cov, xy, noise)
+    expected = dense_associate(distance, log_det, gate=GATE, confirmed=confirmed, strong=strong)
+    assert matched.tolist() == expected.tolist()
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 10_000), sizes, sizes, st.sampled_from([0.02, 0.1, 0.5]))
+def test_of_equally_good_sets_one_is_chosen(
+    seed: int, tracks: int, detections: int, share: float
+) -> None:
+    """Whole numbers make ties: which set is chosen may differ, what it costs may not."""
+    rng = np.random.default_rng(seed)
+    distance = np.where(rng.random((tracks, detections)) < share, 0.0, 99.0)
+    distance += rng.integers(0, 4, distance.shape)
+    log_det = rng.integers(0, 3, distance.shape).astype(float)
+    pairs = pairs_of(distance, log_det)
+    made = assign(pairs, GATE)
+    for side in (pairs.track[made], pairs.detection[made]):
+        assert len(np.unique(side)) == len(side)
+    if not len(pairs):
+        assert not len(made)
+        return
+    left_out = GATE + pairs.log_det.max()
+    rows, columns = dense_assign(distance, log_det, GATE, np.ones_like(distance, dtype=np.bool_))
+    best = (left_out - distance[rows, columns] - log_det[rows, columns]).sum()
+    gain = (left_out - pairs.distance[made] - pairs.log_det[made]).sum()
+    assert gain == pytest.approx(best, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes, st.sampled_from([0.0, 1.0, 100.0]))
+def test_boxes_that_touch_are_found(scene: tuple[int, int, int, float], large: float) -> None:
+    seed, count, other_count, side = scene
+    rng = np.random.default_rng(seed)
+    one, other = (
+        rng.integers(0, int(side), (count, 2)),
+        rng.integers(0, int(side), (other_count, 2)),
+    )
+    # Whole numbers, so that many edges meet exactly; a few of the others are large.
+    reach = rng.integers(0, 5, (count, 2)).astype(float)
+    other_reach = rng.integers(0, 3, (other_count, 2)) + large * (
+        rng.random((other_count, 1)) < 0.1
+    )
+    rows, columns = overlapping(one.astype(float), reach, other.astype(float), other_reach)
+    apart = np.abs(one[:, None] - other[None])
+    expected = np.nonzero((apart <= reach[:, None] + other_reach[None]).all(axis=2))
+    assert rows.tolist() == expected[0].tolist()
+    assert columns.tolist() == expected[1].tolist()

@@ -1,5 +1,6 @@
 """Clocks and arrays that misbehave, and what the tracker promises whatever it is shown."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from shown_targets import SIGMA, follow, line, seen, tracker
 from configs.schema import TrackerSettings
 from streamer.types import Detections, Tracks, TrackState
 from tracking import build_tracker
+from tracking.camera_motion import Motion
 
 
 def test_timestamps_may_repeat_and_go_back() -> None:
@@ -158,6 +160,101 @@ def test_order_does_not_matter_where_the_filter_sees_no_difference(
         for order in (rows, rows[::-1])
     ]
     assert chosen[0] == chosen[1]
+
+
+def test_order_does_not_matter_in_a_crowd() -> None:
+    """So many that not all pairs are looked at; scores, positions and whole detections repeat."""
+    rng = np.random.default_rng(8)
+    one, other = tracker(), tracker()
+    start, speed = rng.uniform(0, 500, (150, 2)), rng.normal(0, 40, (150, 2))
+    for number in range(8):
+        places = np.round(start + speed * number / 30 + rng.normal(0, 0.4, start.shape))
+        places = np.concatenate((places, places[:20], rng.integers(0, 500, (60, 2))))
+        scores = rng.choice([0.3, 0.7, 0.9], len(places))
+        mixed = rng.permutation(len(places))
+        first = one.step(seen(places, number / 30, scores))
+        second = other.step(seen(places[mixed], number / 30, scores[mixed]))
+        assert len(first) > 100
+        for name in ("track_id", "xy", "velocity", "position_cov", "boxes_xyxy", "score", "state"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+any_picture = st.builds(
+    lambda seed, dtype, size, shift, high: np.roll(
+        np.random.default_rng(seed).integers(0, high, size, dtype), shift, axis=(0, 1)
+    ),
+    st.integers(0, 1),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from([(64, 80), (64, 80), (64, 80), (1, 1), (30, 7)]),
+    st.tuples(st.integers(-9, 9), st.integers(-9, 9)),
+    st.sampled_from([1, 40, 255]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(any_video, st.data(), st.sampled_from(["auto", "on"]))
+def test_any_arrays_with_any_pictures_leave_sound_tracks(
+    video: list[tuple[float, list[tuple[float, ...]]]], data: st.DataObject, mode: str
+) -> None:
+    subject = tracker(confirm_hits=2, confirm_window=3, camera_motion=mode)
+    for seconds, rows in video:
+        found = from_rows(rows, seconds)
+        picture = data.draw(any_picture | st.none())
+        check_sound(subject.step(found, picture), found)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-0.5, 0.5), st.floats(0.7, 1.4), st.floats(-50, 50), st.floats(0, 50)),
+        max_size=200,
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_covariances_stay_sound_however_the_camera_moves(
+    motions: list[tuple[float, float, float, float]],
+) -> None:
+    mean = np.array([[100.0, 50, 10, -5]])
+    cov = np.diag([1.0, 2, 300, 400])[None]
+    for turn, zoom, shift, sigma in motions:
+        linear = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        motion = Motion(np.column_stack((linear, [shift, -shift])), still=False, sigma_px=sigma)
+        mean, cov = motion.states(mean, cov)
+        assert np.isfinite(mean).all()
+        np.testing.assert_array_equal(cov, np.swapaxes(cov, 1, 2))
+        scale = np.sqrt(np.diagonal(cov[0]))
+        assert np.linalg.eigvalsh(cov[0] / np.outer(scale, scale)).min() > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0, 5), max_size=40), st.booleans())
+def test_empty_frames_are_fine(gaps: list[float], followed: bool) -> None:
+    """Before anything was seen, and after: a track coasts, ends, and is not heard of again."""
+    subject = tracker(coast_seconds=0.5)
+    if followed:
+        follow(subject, np.full((10, 2), 50.0), np.arange(10) / 30)
+    unseen, clock = 0.0, 9 / 30
+    for gap in gaps:
+        clock += gap
+        unseen += gap
+        tracks = subject.step(Detections.empty(0, clock))
+        check_sound(tracks, Detections.empty(0, clock))
+        assert len(tracks) == (followed and unseen <= 0.5 + 1e-6)
+
+
+def test_two_trackers_with_cameras_share_nothing() -> None:
+    rng = np.random.default_rng(9)
+    scenes = [
+        cv2.GaussianBlur(rng.integers(0, 255, (200, 400), np.uint8), (0, 0), 3) for _ in range(2)
+    ]
+    views = [np.ascontiguousarray(scenes[0][:128, 3 * n : 3 * n + 160]) for n in range(20)]
+    alone, subject, neighbour = tracker(), tracker(), tracker()
+    for n, picture in enumerate(views):
+        found = seen([(80, 60), (100 - 3 * n, 40)], n / 30)
+        want = alone.step(found, picture)
+        got = subject.step(found, picture)
+        neighbour.step(seen((50, 50 + n), n / 15), scenes[1][5 * n :][:90, :160])
+        for name in ("track_id", "xy", "velocity", "position_cov", "state"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
 
 
 def test_two_trackers_share_nothing() -> None:

@@ -1,0 +1,185 @@
+"""How the camera moved from one picture to the next, so that tracks move with it.
+
+Settings say when: ``off`` never looks, ``on`` registers every picture, ``auto`` first asks whether
+the camera stands (:mod:`tracking.stillness`), which is cheap, and only otherwise registers
+(:mod:`tracking.registration`). While it stands the motion is exactly none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from configs.schema import Switch
+from streamer.types import FloatArray, Image
+from tracking.registration import correlate_phases, enlarged, follow_corners
+from tracking.stillness import ALIKE, Sketch, likeness, sketch, stands_still
+
+STILL_PX = 0.25
+"""A camera that moves by less than this between two pictures stands: tracks follow that."""
+_LEAST_LIKENESS = 0.3
+"""Pictures that lie on each other correlate by this much."""
+_BETTER = 0.9
+"""What sets the pictures apart, 1 less their correlation, must shrink to this share or less by a
+motion on which corners agree."""
+_MUCH_BETTER = 0.8
+"""The same for phase correlation, which has no witnesses."""
+_LOST_SHARE = 0.02
+"""A motion that could not be seen has this standard deviation, of the picture's longest side, or
+that of the last one seen."""
+_LOST_PICTURES = 16
+"""So many pictures after the last that could be read the camera is taken to stand again: a plain
+sky tells nothing, and tracks that are never certain are no use."""
+_RETRY_PICTURES = 8
+"""Where nothing can be read a registration is tried this seldom."""
+
+
+def _identity() -> FloatArray:
+    return np.column_stack((np.eye(2), np.zeros(2)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """From one picture to the next: what lay at ``p`` lies at ``A p + t`` now."""
+
+    warp: FloatArray = field(default_factory=_identity)
+    """(2, 3) A, a rotation and a zoom, and t, px."""
+    still: bool = True
+    """Nothing moved: ``warp`` is exactly the identity, and there is nothing to do."""
+    trusted: bool = True
+    """False: the camera moved, or the scene is another, and ``warp`` is the identity for want of
+    anything better."""
+    sigma_px: float = 0.0
+    """Standard deviation of where things are now, for what ``warp`` does not know."""
+
+    def points(self, xy: FloatArray) -> FloatArray:
+        """Where points (N, 2) are now, px."""
+        return xy @ self.warp[:, :2].T + self.warp[:, 2]
+
+    def earlier(self, xy: FloatArray) -> FloatArray:
+        """Where what is at points (N, 2) now was before, px."""
+        before = np.linalg.solve(self.warp[:, :2], (xy - self.warp[:, 2]).T).T
+        return np.asarray(before, dtype=np.float64)
+
+    def states(self, mean: FloatArray, cov: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """States (M, 4) and their covariances (M, 4, 4), the motion's uncertainty added.
+
+        Velocities turn with the picture, but stay those against the scene.
+        """
+        linear = self.warp[:, :2]
+        both = np.kron(np.eye(2), linear)
+        moved = np.hstack((self.points(mean[:, :2]), mean[:, 2:] @ linear.T))
+        turned = both @ cov @ both.T
+        turned = 0.5 * (turned + np.swapaxes(turned, -1, -2))
+        turned[:, [0, 1], [0, 1]] += self.sigma_px**2
+        return moved, turned
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What is remembered of a picture."""
+
+    image: Image
+    sketch: Sketch
+    boxes_xyxy: FloatArray
+
+
+class CameraMotion:
+    """Watches the pictures of one source.
+
+    Args:
+        mode: ``off``, ``auto`` or ``on``.
+    """
+
+    def __init__(self, mode: Switch) -> None:
+        self._mode = mode
+        self._before: _Seen | None = None
+        self._unread = _LOST_PICTURES
+        """Pictures since the last that could be compared with the one before it."""
+        self._pace_px = 0.0
+        """The last motion seen."""
+
+    def estimate(self, image: Image, boxes_xyxy: FloatArray) -> Motion:
+        """The motion since the last picture.
+
+        The first picture has none. One of another size or type is of another scene.
+
+        Args:
+            image: (H, W) uint8 or uint16; it must not change later.
+            boxes_xyxy: (N, 4) the detections in it, px: they say nothing of the camera.
+        """
+        if self._mode == "off":
+            return Motion()
+        now = _Seen(image, sketch(image, boxes_xyxy), boxes_xyxy)
+        before, self._before = self._before, now
+        if before is None:
+            return Motion()
+        if before.image.shape != image.shape or before.image.dtype != image.dtype:
+            return self._lost(image)
+        if self._mode == "auto":
+            if stands_still(before.sketch, now.sketch, STILL_PX):
+                # Blank pictures are alike, and tell nothing.
+                if now.sketch.detail.any():
+                    self._unread = 0
+                return Motion()
+            if self._unread >= _LOST_PICTURES and self._unread % _RETRY_PICTURES:
+                self._unread += 1
+                return Motion()
+        warp = _registered(before, now)
+        return self._lost(image) if warp is None else self._found(warp, image)
+
+    def _found(self, warp: FloatArray, image: Image) -> Motion:
+        self._unread = 0
+        self._pace_px = _movement(warp, image)
+        if self._mode == "auto" and self._pace_px < STILL_PX:
+            return Motion()
+        return Motion(warp, still=False)
+
+    def _lost(self, image: Image) -> Motion:
+        self._unread += 1
+        if self._mode == "auto" and self._unread > _LOST_PICTURES:
+            return Motion()
+        sigma = max(_LOST_SHARE * max(image.shape), self._pace_px)
+        return Motion(still=False, trusted=False, sigma_px=sigma)
+
+
+def _registered(before: _Seen, now: _Seen) -> FloatArray | None:
+    """The warp by the first method that finds one which the pictures bear out."""
+    unmoved = likeness(before.sketch.detail, now.sketch.detail)
+    for warp, share in (
+        (follow_corners(before.image, now.image, before.boxes_xyxy), _BETTER),
+        (
+            correlate_phases(before.image, now.image, before.boxes_xyxy, now.boxes_xyxy),
+            _MUCH_BETTER,
+        ),
+    ):
+        if warp is None:
+            continue
+        aligned = _aligned_likeness(warp, before.sketch, now.sketch)
+        if aligned >= _LEAST_LIKENESS and 1 - aligned <= share * (1 - unmoved):
+            return warp
+    # As alike as that, and no more by any motion: what differs is noise.
+    return _identity() if unmoved >= ALIKE else None
+
+
+def _aligned_likeness(warp: FloatArray, before: Sketch, now: Sketch) -> float:
+    """How alike the pictures are, -1..1, once the warp is undone, where both show the scene."""
+    reduced_warp = enlarged(warp, 1 / before.factor)
+    height, width = before.detail.shape
+    ahead, seen = (
+        np.asarray(cv2.warpAffine(each, reduced_warp, (width, height)), dtype=np.float32)
+        for each in (before.detail, np.ones_like(before.detail))
+    )
+    both = (seen > 0.99).astype(np.float32)
+    return likeness(ahead * both, now.detail * both)
+
+
+def _movement(warp: FloatArray, image: Image) -> float:
+    """How far the warp moves the picture, px: the root mean square over it."""
+    height, width = image.shape
+    x, y = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
+    points = np.column_stack((x.ravel(), y.ravel()))
+    moved = points @ warp[:, :2].T + warp[:, 2] - points
+    return float(np.sqrt(np.mean(np.square(moved).sum(axis=1))))
