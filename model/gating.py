@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import GateSettings
-from model.windows import Window, cover, scan_windows
+from model.windows import Window, cover, scan_tiles
 from streamer.types import FloatArray, FocusHints, Image
 
 _TARGET_SIGMA_PX = 1.2
@@ -113,7 +113,7 @@ class Gate:
     def _part(self, height: int, width: int) -> list[Window] | None:
         """The part of the scan whose turn it is; None: the whole picture."""
         every = self._settings.scan_every
-        parts = scan_windows(height, width, self._scan_px)
+        parts = scan_tiles(height, width, self._scan_px)
         turn, self._since_scan = self._since_scan, self._since_scan + 1
         if parts is None:
             return None if self._since_scan >= every else []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ class Window:
     left: int
     top: int
     side: int
+    rims: tuple[int, int, int, int] = (RIM_PX, RIM_PX, RIM_PX, RIM_PX)
+    """How much at the left, the top, the right and the bottom is not used, px."""
 
     def cut(self, image: Image) -> Image:
         """What the window shows, (side, side)."""
@@ -32,11 +35,12 @@ class Window:
     def trusted(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Left, top, right and bottom, within the picture, of where its result is used."""
         right, bottom = self.left + self.side, self.top + self.side
+        at_left, at_top, at_right, at_bottom = self.rims
         return (
-            self.left + (RIM_PX if self.left > 0 else 0),
-            self.top + (RIM_PX if self.top > 0 else 0),
-            right - (RIM_PX if right < width else 0),
-            bottom - (RIM_PX if bottom < height else 0),
+            self.left + (at_left if self.left > 0 else 0),
+            self.top + (at_top if self.top > 0 else 0),
+            right - (at_right if right < width else 0),
+            bottom - (at_bottom if bottom < height else 0),
         )
 
     def shows(self, x: float, y: float, height: int, width: int) -> bool:
@@ -92,6 +96,31 @@ def scan_windows(height: int, width: int, side: int) -> list[Window] | None:
         return None
     tops, lefts = _spread(height, side), _spread(width, side)
     return [Window(left, top, side) for top in tops for left in lefts]
+
+
+def scan_tiles(height: int, width: int, side: int) -> list[Window] | None:
+    """The windows of :func:`scan_windows`, each used only where no other shows more surround.
+
+    For windows that are seen one after the other: no place is looked at twice in a round, nor has
+    two chances of a false alarm, where their mean cannot be taken.
+    """
+    windows = scan_windows(height, width, side)
+    if windows is None:
+        return None
+    lefts, tops = sorted({w.left for w in windows}), sorted({w.top for w in windows})
+    across, down = _shared_rims(lefts, side), _shared_rims(tops, side)
+    return [
+        replace(w, rims=(across[w.left][0], down[w.top][0], across[w.left][1], down[w.top][1]))
+        for w in windows
+    ]
+
+
+def _shared_rims(starts: list[int], side: int) -> dict[int, tuple[int, int]]:
+    """Rims before and behind of windows in a row, such that neighbours meet in the middle."""
+    overlaps = [first + side - second for first, second in itertools.pairwise(starts)]
+    before = [RIM_PX, *(overlap // 2 for overlap in overlaps)]
+    behind = [*(overlap - overlap // 2 for overlap in overlaps), RIM_PX]
+    return dict(zip(starts, zip(before, behind, strict=True), strict=True))
 
 
 def _spread(length: int, side: int) -> list[int]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
 from model.gating import Gate, bright_spots
-from model.windows import Window, scan_windows
+from model.windows import Window, scan_tiles
 from streamer.scene import Scene
 from streamer.types import FocusHints
 
@@ -87,7 +87,7 @@ def test_a_camera_that_pans_or_a_target_that_enters_is_no_cut() -> None:
 @pytest.mark.parametrize("every", [3, 5, 8, 50])
 def test_a_large_picture_is_scanned_a_part_a_frame_and_all_of_it_in_time(every: int) -> None:
     gate = Gate(GateSettings(scan_every=every, candidates=0), 96)
-    whole = scan_windows(HEIGHT, WIDTH, 96)
+    whole = scan_tiles(HEIGHT, WIDTH, 96)
     assert whole is not None and len(whole) == 12
     seen = [gate.windows(noise(), 1.0, hints()) for _ in range(1 + 2 * every)]
     assert seen[0] is None

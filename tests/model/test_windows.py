@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from model.windows import RIM_PX, Mosaic, Window, cover, scan_windows
+from model.windows import RIM_PX, Mosaic, Window, cover, scan_tiles, scan_windows
 
 HEIGHT, WIDTH, SIDE = 200, 310, 64
 
@@ -72,3 +72,20 @@ def test_a_scan_shows_every_pixel_in_the_trusted_part_of_a_window(
         seen[top:bottom, left:right] = True
     assert seen.all()
     assert len(windows) * (side - 16) ** 2 < 4 * height * width
+
+
+@given(st.integers(60, 700), st.integers(60, 700), st.sampled_from([48, 64, 128]))
+def test_tiles_of_a_scan_use_each_pixel_once(height: int, width: int, side: int) -> None:
+    tiles = scan_tiles(height, width, side)
+    whole = scan_windows(height, width, side)
+    if tiles is None or whole is None:
+        assert tiles is whole
+        return
+    used = np.zeros((height, width), dtype=np.int64)
+    for tile in tiles:
+        left, top, right, bottom = tile.trusted(height, width)
+        used[top:bottom, left:right] += 1
+        # Never less surround than any window has.
+        assert all(rim >= RIM_PX for rim in tile.rims)
+    assert (used == 1).all()
+    assert [(w.left, w.top) for w in tiles] == [(w.left, w.top) for w in whole]
