@@ -229,7 +229,7 @@ class GateSettings(Settings):
     """Where the network looks, in mode gated."""
 
     scan_every: int = Field(
-        10,
+        15,
         ge=1,
         le=1000,
         description="so many frames together show all of the picture, besides what is looked at",
