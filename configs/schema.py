@@ -238,7 +238,7 @@ class GateSettings(Settings):
         64, ge=32, le=512, multiple_of=32, description="side of a window, px; its rim is not used"
     )
     candidates: int = Field(
-        2, ge=0, le=64, description="windows at most for bright spots that no track explains"
+        1, ge=0, le=64, description="windows at most for bright spots that no track explains"
     )
     candidate_contrast: float = Field(
         3.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -153,27 +153,29 @@ class NetworkDetector:
 
 
 class _Health:
-    """Whether the network still gives numbers."""
+    """Whether the network still gives numbers for the frames of each source."""
 
     def __init__(self) -> None:
-        self._in_a_row = 0
+        self._in_a_row: Counter[str] = Counter()
 
     def note(self, frame: Frame, *, finite: bool) -> None:
-        """Report a frame for which it does not.
+        """Report a frame for which it does not: the first of a row, lest a log be all there is.
 
         Raises:
             StreamError: for so many frames in a row that nothing would ever be seen.
         """
-        self._in_a_row = 0 if finite else self._in_a_row + 1
         if finite:
+            self._in_a_row.pop(frame.source, None)
             return
+        self._in_a_row[frame.source] += 1
+        count = self._in_a_row[frame.source]
         what = f"the network gave numbers that are not finite for frame {frame.index} of"
-        if self._in_a_row >= NOT_FINITE_IN_A_ROW:
+        if count >= NOT_FINITE_IN_A_ROW:
             raise StreamError(
-                f"{what} {frame.source}, the {self._in_a_row}th in a row: "
-                "try detector.precision=fp32"
+                f"{what} {frame.source}, the {count}th in a row: try detector.precision=fp32"
             )
-        _log.warning("%s %s: nothing is detected in it", what, frame.source)
+        if count == 1:
+            _log.warning("%s %s: nothing is detected in it", what, frame.source)
 
 
 class _Ticket:

@@ -15,7 +15,8 @@ _TARGET_SIGMA_PX = 1.2
 _SURROUND_PX = 15
 """Side of the square that a bright spot is compared with."""
 _CELL_PX = 4
-"""Side of the cells in which it is remembered where the network looked."""
+"""Side of the cells in which it is remembered which spots the network saw: one in the same cell or
+in the next is the same."""
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8)
 _THUMBNAIL = (24, 24)
 _CUT_SHARE = 0.25
@@ -49,7 +50,7 @@ class Gate:
         self._thumbnail: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._frame = 0
         self._looked: NDArray[np.int64] = np.empty((0, 0), np.int64)
-        """Number of the last frame in which a cell was shown to the network."""
+        """Number of the last frame in which a bright spot in that cell was shown to the network."""
 
     def windows(self, image: Image, gain: float, hints: FocusHints) -> list[Window] | None:
         """Where to look in the next frame; None: everywhere.
@@ -62,6 +63,9 @@ class Gate:
         height, width = image.shape
         self._frame += 1
         new_scene = self._is_new_scene(image, gain)
+        if new_scene:
+            cells = (height // _CELL_PX + 1, width // _CELL_PX + 1)
+            self._looked = np.full(cells, self._frame - self._settings.candidate_every)
         # In a small picture the windows would be as much work as the whole.
         small = min(height, width) < 2 * self._settings.window_px
         windows = scanned = None if new_scene or small else self._part(height, width)
@@ -72,9 +76,6 @@ class Gate:
                 windows = None
         if windows is None:
             self._since_scan = 0
-            self._looked = np.full((height // _CELL_PX + 1, width // _CELL_PX + 1), self._frame)
-        else:
-            self._note(windows)
         return windows
 
     def _around_tracks(self, hints: FocusHints, scanned: list[Window]) -> list[Window]:
@@ -89,26 +90,29 @@ class Gate:
         return cover(xy, radius_px, height, width, self._settings.window_px)
 
     def _around_candidates(self, image: Image, gain: float, windows: list[Window]) -> list[Window]:
-        """Windows around bright spots that neither ``windows`` nor the last few frames show."""
+        """Windows around bright spots that neither ``windows`` show nor the last few frames did."""
         settings = self._settings
         if not settings.candidates:
             return []
         height, width = image.shape
-        spots = bright_spots(image, gain, settings.candidate_contrast, settings.candidates)
-        cells = (spots // _CELL_PX).astype(int)
-        rested = self._frame - self._looked[cells[:, 1], cells[:, 0]] >= settings.candidate_every
-        shown = [any(w.shows(x, y, height, width) for w in windows) for x, y in spots]
-        fresh = spots[rested & ~np.array(shown, dtype=np.bool_)]
-        return cover(fresh, np.zeros(len(fresh)), height, width, settings.window_px)
+        # Those that rest make room for weaker ones: a row of lamps must not hide what flies by.
+        most = settings.candidates * settings.candidate_every
+        spots = bright_spots(image, gain, settings.candidate_contrast, most)
+        rested = self._frame - self._looked_at(spots) >= settings.candidate_every
+        fresh = spots[rested & ~_shown(spots, windows, height, width)][: settings.candidates]
+        more = cover(fresh, np.zeros(len(fresh)), height, width, settings.window_px)
+        self._remember(spots[_shown(spots, windows + more, height, width)])
+        return more
 
-    def _note(self, windows: list[Window]) -> None:
-        """Remember what was shown: only cells that lie in a window's trusted part as a whole."""
-        height, width = self._shape
-        for window in windows:
-            left, top, right, bottom = window.trusted(height, width)
-            rows = slice(-(-top // _CELL_PX), bottom // _CELL_PX + (bottom >= height))
-            columns = slice(-(-left // _CELL_PX), right // _CELL_PX + (right >= width))
-            self._looked[rows, columns] = self._frame
+    def _looked_at(self, spots: FloatArray) -> NDArray[np.int64]:
+        """(K,) the number of the last frame in which the same spot was shown."""
+        columns, rows = (spots // _CELL_PX).astype(int).T
+        looked: NDArray[np.int64] = self._looked[rows, columns]
+        return looked
+
+    def _remember(self, spots: FloatArray) -> None:
+        for column, row in (spots // _CELL_PX).astype(int):
+            self._looked[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = self._frame
 
     def _part(self, height: int, width: int) -> list[Window] | None:
         """The part of the scan whose turn it is; None: the whole picture."""
@@ -130,6 +134,12 @@ class Gate:
             return True
         change = float(np.abs(after - before).mean())
         return change > _CUT_SHARE * float(after.std() + before.std()) + _CUT_LEVELS
+
+
+def _shown(places: FloatArray, windows: list[Window], height: int, width: int) -> NDArray[np.bool_]:
+    """(K,) which places (K, 2) some window shows."""
+    shown = [any(w.shows(x, y, height, width) for w in windows) for x, y in places]
+    return np.array(shown, dtype=np.bool_)
 
 
 def bright_spots(image: Image, gain: float, contrast: float, most: int) -> FloatArray:

@@ -47,8 +47,10 @@ class DetectionLoop:
         self._detector = detector
         self._gate = gate
         self._deadline_seconds = deadline_seconds
+        # Asked once: an engine that takes over may allow more, but hints keep their lag.
+        self._max_in_flight = detector.max_in_flight
         for lane in self._lanes:
-            lane.focus = FocusLag(detector.max_in_flight * detector.max_batch)
+            lane.focus = FocusLag(self._max_in_flight * detector.max_batch)
 
     def run(self) -> None:
         """Run until every lane's frames have ended; afterwards every ``results`` is closed."""
@@ -61,7 +63,7 @@ class DetectionLoop:
                 elif not open_work:
                     return
                 # Results are fetched at once, unless frames wait that the device could start on.
-                if not batch or len(open_work) >= self._detector.max_in_flight:
+                if not batch or len(open_work) >= self._max_in_flight:
                     self._collect(open_work.popleft())
                 self._close_finished_lanes()
         finally:

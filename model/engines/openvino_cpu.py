@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _HANGS_MS = 60_000
+_AT_ONCE = 4
+"""Windows of a side that run at once, at most: a frame has few, and many cores share each."""
 
 
 @dataclass(slots=True)
@@ -65,9 +67,10 @@ class _AtGrid(nn.Module):
 
 
 class OpenVinoEngine:
-    """Runs windows of given sides each on a thread of its own, and any other batch on all threads.
+    """Runs windows of given sides beside each other, and any other batch on all threads.
 
-    Windows run while the next frame is made ready; any other batch is done when ``submit`` returns.
+    On few cores a window has a thread of its own: two threads that share it take longer than two
+    windows beside each other. Any other batch is done when ``submit`` returns.
 
     Args:
         network: what it runs.
@@ -83,7 +86,9 @@ class OpenVinoEngine:
 
     name = "openvino"
     device = "cpu"
-    max_in_flight = 2
+    # Windows would run while the next frame is made ready, but then tracks would tell a frame later
+    # where they are expected, and a target that a scan finds would be missed in the next frame.
+    max_in_flight = 1
 
     def __init__(
         self,
@@ -138,8 +143,8 @@ class OpenVinoEngine:
         graph = _graph(self._core, self._network, attention_grid_of(side))
         padded = side + -side % PAD_MULTIPLE
         graph.reshape([1, 1, padded, padded])
-        compiled = self._compiled(graph, NUM_STREAMS=self._threads)
-        return _Windows(compiled, side, self._threads)
+        at_once = min(self._threads, _AT_ONCE)
+        return _Windows(self._compiled(graph, NUM_STREAMS=at_once), side, at_once)
 
     def _compiled(self, graph: openvino.Model, **more: str | int) -> openvino.CompiledModel:
         properties = {
@@ -167,8 +172,8 @@ def _precision(core: openvino.Core, asked: str) -> str:
 
 
 class _Windows:
-    """Windows of one side, each run by itself on one thread, so many at once. The thread that
-    starts them also asks for what they show.
+    """Windows of one side, each run by itself, so many at once. The thread that starts them also
+    asks for what they show.
 
     Args:
         compiled: the graph of one window.

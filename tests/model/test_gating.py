@@ -43,20 +43,34 @@ def test_a_bright_spot_is_looked_at_now_and_then() -> None:
     gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=4), AT_ONCE)
     seen = [gate.windows(image, 1.0, hints()) for _ in range(10)]
     assert [None if windows is None else len(windows) for windows in seen] == [
-        *(None, 0, 0, 0, 1),
-        *(0, 0, 0, 1, 0),
+        *(None, 1, 0, 0, 0),
+        *(1, 0, 0, 0, 1),
     ]
 
 
-def test_a_bright_spot_that_moves_is_looked_at_each_time() -> None:
-    gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=3), AT_ONCE)
-    for _ in range(4):
+def test_a_bright_spot_that_moves_or_appears_is_looked_at_at_once() -> None:
+    gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=50), AT_ONCE)
+    for _ in range(2):
         gate.windows(noise(), 1.0, hints())
     for x in (40, 110, 180):
         image = noise()
         image[100:103, x : x + 3] += 60
-        (window,) = gate.windows(image, 1.0, hints()) or [None]
-        assert window is not None and window.shows(x + 1, 101, HEIGHT, WIDTH)
+        windows = gate.windows(image, 1.0, hints())
+        assert windows is not None
+        assert any(window.shows(x + 1, 101, HEIGHT, WIDTH) for window in windows)
+
+
+def test_lamps_that_rest_hide_no_weaker_spot() -> None:
+    gate = Gate(GateSettings(scan_every=1000, candidates=1, candidate_every=8), AT_ONCE)
+    seen = 0
+    for k in range(60):
+        image = np.full((HEIGHT, WIDTH), 90, np.uint8)
+        for lamp in range(6):
+            image[20:23, 20 + 50 * lamp : 23 + 50 * lamp] += 90
+        image[150:153, 100 + k : 103 + k] += 30
+        windows = gate.windows(image, 1.0, hints())
+        seen += any(w.shows(101 + k, 151, HEIGHT, WIDTH) for w in windows or [])
+    assert seen >= 5
 
 
 def test_a_spot_that_a_tracks_window_shows_costs_no_window_of_its_own() -> None:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from pipeline_fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, settings
+from pipeline_fakes import (
+    FakeDetector,
+    FakeSink,
+    FakeSource,
+    FakeTicket,
+    FakeTracker,
+    settings,
+)
 
+from configs.schema import GateSettings, TrackerSettings
+from model.gating import Gate
 from streamer.lane import FocusLag
 from streamer.pipeline import Pipeline, Stream
 from streamer.types import Detections, FocusHints, Frame, Image, Tracks, TrackState
+from tracking import build_tracker
 
 
 def tracks(*xs: float, state: TrackState = TrackState.CONFIRMED, speed: float = 30.0) -> Tracks:
@@ -99,3 +112,60 @@ def test_the_detector_gets_a_hint_a_frame_the_same_in_every_run(
     lag = max_batch * max_in_flight
     assert [note[0] for note in runs[0]] == [note[1] for note in runs[0]] == list(range(30))
     assert [note[2] for note in runs[0] if len(note) > 2] == [float(k) for k in range(30 - lag)]
+
+
+def confirmed_after(fps: float, gate: Gate) -> float:
+    """Seconds until a target that appears as a bright spot is confirmed, where the network finds
+    whatever it is shown."""
+    tracker, lag = build_tracker(TrackerSettings(), 0.5), FocusLag(1)
+    rng = np.random.default_rng(1)
+    one = np.ones(1)
+    for k in range(int(10 * fps)):
+        seconds = k / fps - 1.0
+        x = int(60 + 20 * seconds)
+        image = rng.normal(90, 3, (256, 320)).astype(np.uint8)
+        if seconds >= 0:
+            image[100:103, x : x + 3] += 60
+        given = Frame(image, 8, k, k / fps, 0.0, 0.0, "a")
+        windows = gate.windows(image, 1.0, lag.hints(given))
+        found = Detections.empty(k, k / fps)
+        if seconds >= 0 and (
+            windows is None or any(w.shows(x + 1, 101, 256, 320) for w in windows)
+        ):
+            found = Detections(
+                xy=np.array([[x + 1.0, 101.0]]),
+                boxes_xyxy=np.array([[x - 0.5, 99.5, x + 2.5, 102.5]]),
+                score=0.9 * one,
+                area_px=9 * one,
+                peak_snr=9 * one,
+                extended=np.zeros(1, np.bool_),
+                frame_index=k,
+                pts_seconds=k / fps,
+            )
+        known = tracker.step(found, image)
+        lag.remember(given, known)
+        if known.reported.any():
+            return seconds
+    return math.inf
+
+
+@pytest.mark.parametrize("fps", [30, 10, 7.5, 5, 4])
+def test_a_new_target_is_confirmed_as_soon_as_if_all_were_looked_at(fps: float) -> None:
+    gated = confirmed_after(fps, Gate(GateSettings(), 128))
+    everything = confirmed_after(fps, Gate(GateSettings(scan_every=1), 128))
+    assert gated == everything < 1.5
+
+
+def test_an_engine_that_takes_over_with_more_in_flight_changes_no_lag() -> None:
+    detector, sink = FakeDetector(max_in_flight=1), FakeSink()
+    submit = detector.submit
+
+    def take_over(frames: Sequence[Frame], hints: Sequence[FocusHints]) -> FakeTicket:
+        if len(detector.batches) == 10:
+            detector.max_in_flight = 4
+        return submit(frames, hints)
+
+    detector.submit = take_over  # type: ignore[method-assign]
+    Pipeline([Stream(FakeSource(frames=40), FakeTracker(), (sink,))], detector, settings()).run()
+    assert len(sink.results) == 40
+    assert detector.most_open == 1
