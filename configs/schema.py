@@ -467,6 +467,11 @@ class OutputSettings(Settings):
     """Where results go."""
 
     directory: Path = Field(Path("output"), description="never overwritten: output-2 comes next")
+    tracks_smoothed: bool = Field(
+        True,
+        description="of files write tracks_smoothed.txt, too: confirmed tracks from their first"
+        " detection to their last, smoothed by what came later",
+    )
     overlay: OverlaySettings = OverlaySettings()
     record: RecordSettings = RecordSettings()
     clips: ClipSettings = ClipSettings()
