@@ -56,11 +56,12 @@ def build_sinks(
             sinks.append(sink)
 
         if output.events.jsonl or output.events.stdout or output.events.command:
-            add(EventSink(directory / "events.jsonl", output.events, source, disk))
+            path = directory / "events.jsonl"
+            add(EventSink(path, output.events, source, disk, settings.camera))
         add(TracksText(directory / "tracks.txt", disk))
         if smoother is not None:
             add(SmoothedText(directory / "tracks_smoothed.txt", smoother, disk))
-        add(FramesLog(directory / "frames.jsonl", settings.logs.detail, disk))
+        add(FramesLog(directory / "frames.jsonl", settings.logs.detail, disk, settings.camera))
         if output.record.original:
             path = directory / "original.mkv"
             add(OriginalRecorder(path, output.record, disk=disk, retention=retention, live=live))
