@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sink_results import result_of, tracks_at
 
-from configs.schema import EventSettings, OpticsSettings
+from configs.schema import OpticsSettings, OutputSettings, RecordSettings, StreamSettings
 from streamer.bearings import Optics, optics_of
-from streamer.sinks.events import EventSink
+from streamer.sinks.factory import build_sinks
 from streamer.sinks.frames_jsonl import FramesLog
 from streamer.types import FloatArray
 
@@ -205,10 +205,10 @@ def test_settings_that_say_too_little_or_too_much_are_refused(
 
 def test_logs_and_events_tell_bearings(tmp_path: Path) -> None:
     camera = OpticsSettings(hfov_degrees=10, azimuth_degrees=100)
-    log = FramesLog(tmp_path / "frames.jsonl", "tracks", camera=camera)
-    events = EventSink(tmp_path / "events.jsonl", EventSettings(), "gate", camera=camera)
+    output = OutputSettings(record=RecordSettings(enabled=False))
+    settings = StreamSettings(camera=camera, output=output)
     result = result_of(0, tracks=tracks_at([(31.5, 23.5), (40, 10)]))
-    for sink in (log, events):
+    for sink in build_sinks(tmp_path, settings, source="gate"):
         sink.write(result)
         sink.close()
     tracks = json.loads((tmp_path / "frames.jsonl").read_text())["tracks"]
