@@ -68,6 +68,7 @@ what lies in DIR afterwards:
   annotated.mp4  every frame with its tracks drawn    tracks.txt    MOTChallenge
   frames.jsonl   every detection and track            events.jsonl  confirmed and lost
   summary.json   counts, rates, latencies, settings
+  tracks_smoothed.txt  the same tracks from beginning to end, smoothed; not of live sources
   annotated-0002.mp4, ..., original.mkv, clips/: see output.record and output.clips in the settings
 
 presets for --config: {", ".join(preset_names())}
@@ -162,7 +163,7 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
     from streamer.sources.factory import open_source, probe, source_names
     from streamer.sources.synthetic import SyntheticSource
     from streamer.summary import trouble, write_summary
-    from tracking import build_tracker
+    from tracking import RtsSmoother, build_tracker
 
     names = source_names(addresses)
     pairs = zip(addresses, names, strict=True)
@@ -191,8 +192,15 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         for source in sources:
             name, folder = source.name, folders[source.name]
             disks[name] = Disk(folder, settings.output.disk, name)
+            smooths = settings.output.tracks_smoothed and not source.live
             sinks = build_sinks(
-                folder, settings, source=name, window=window, live=source.live, disk=disks[name]
+                folder,
+                settings,
+                source=name,
+                window=window,
+                live=source.live,
+                disk=disks[name],
+                smoother=RtsSmoother() if smooths else None,
             )
             if isinstance(source, SyntheticSource):
                 scores[name] = TruthScore(source.scene, detector.threshold)

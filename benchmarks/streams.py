@@ -27,7 +27,7 @@ from streamer.sinks.factory import build_sinks
 from streamer.sources.factory import open_source
 from streamer.summary import summarise
 from streamer.types import Image, StreamError
-from tracking import build_tracker
+from tracking import RtsSmoother, build_tracker
 
 MODES = ("full", "gated")
 _LEAST_FRAMES = 20
@@ -39,6 +39,7 @@ _STAGES = {
     "track": "track",
     "events": "write events.jsonl",
     "tracks": "write tracks.txt",
+    "smooth": "smooth tracks, write tracks_smoothed.txt",
     "frames": "write frames.jsonl",
     "annotate": "draw and encode",
 }
@@ -106,7 +107,13 @@ def run_pipeline(
         for source in sources:
             place = Path(folder) / source.name
             place.mkdir()
-            sinks = build_sinks(place, settings, source=source.name, live=source.live)
+            sinks = build_sinks(
+                place,
+                settings,
+                source=source.name,
+                live=source.live,
+                smoother=None if source.live else RtsSmoother(),
+            )
             tracker = build_tracker(settings.tracker, detector.threshold)
             streams.append(Stream(source, tracker, tuple(sinks)))
         pipeline = Pipeline(streams, detector, settings)

@@ -350,6 +350,56 @@ class TrackerSettings(Settings):
         return self
 
 
+class OpticsSettings(Settings):
+    """Optics and mounting of the camera, for bearings in the logs: `docs/bearings.md`."""
+
+    hfov_degrees: Annotated[float, Field(gt=0, lt=180)] | None = Field(
+        None, description="horizontal field of view, edge to edge; pixels are square; or give fx"
+    )
+    fx: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="focal length, px; null and no hfov_degrees: the logs have no bearings"
+    )
+    fy: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="vertical focal length, px; null: as fx"
+    )
+    cx: float | None = Field(
+        None, description="where the optical axis meets the picture, px; null: its middle"
+    )
+    cy: float | None = Field(None, description="likewise; y down")
+    k1: float = Field(0.0, description="radial distortion, second order")
+    k2: float = Field(0.0, description="radial distortion, fourth order")
+    p1: float = Field(0.0, description="tangential distortion")
+    p2: float = Field(0.0, description="tangential distortion")
+    azimuth_degrees: Annotated[float, Field(ge=-360, le=360)] | None = Field(
+        None,
+        description="where the axis points, clockwise from north; null: azimuths are from the axis",
+    )
+    elevation_degrees: float = Field(
+        0.0, ge=-90, le=90, description="how far up from the horizon the axis points"
+    )
+    roll_degrees: float = Field(
+        0.0,
+        ge=-360,
+        le=360,
+        description="how far the camera is turned clockwise about its axis, seen from behind it",
+    )
+
+    @property
+    def known(self) -> bool:
+        """True where there is enough to tell bearings."""
+        return self.hfov_degrees is not None or self.fx is not None
+
+    @model_validator(mode="after")
+    def _check(self) -> OpticsSettings:
+        if self.hfov_degrees is not None and (self.fx is not None or self.fy is not None):
+            raise ValueError("give hfov_degrees or fx and fy, not both")
+        if not self.known:
+            for name, field in type(self).model_fields.items():
+                if getattr(self, name) != field.default:
+                    raise ValueError(f"{name} says nothing without hfov_degrees or fx")
+        return self
+
+
 class OverlaySettings(Settings):
     """How the annotated picture looks."""
 
@@ -467,6 +517,11 @@ class OutputSettings(Settings):
     """Where results go."""
 
     directory: Path = Field(Path("output"), description="never overwritten: output-2 comes next")
+    tracks_smoothed: bool = Field(
+        True,
+        description="of files write tracks_smoothed.txt, too: confirmed tracks from their first"
+        " detection to their last, smoothed by what came later",
+    )
     overlay: OverlaySettings = OverlaySettings()
     record: RecordSettings = RecordSettings()
     clips: ClipSettings = ClipSettings()
@@ -499,6 +554,7 @@ class StreamSettings(Settings):
     """All settings of a run."""
 
     source: SourceSettings = SourceSettings()
+    camera: OpticsSettings = OpticsSettings()
     detector: DetectorSettings = DetectorSettings()
     tracker: TrackerSettings = TrackerSettings()
     output: OutputSettings = OutputSettings()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from streamer.types import Detections, FocusHints, Frame, FrameResult, Image, Tracks
+from streamer.types import (
+    Detections,
+    FocusHints,
+    Frame,
+    FrameResult,
+    Image,
+    SmoothedTracks,
+    Tracks,
+)
 
 
 @runtime_checkable
@@ -93,6 +101,20 @@ class Tracker(Protocol):
 
     def step(self, detections: Detections, image: Image | None = None) -> Tracks:
         """Take in one frame's detections, in order of time: the tracks as known at that frame."""
+
+
+class Smoother(Protocol):
+    """Improves the tracks of one source by what came after them, where there is time for that."""
+
+    def add(self, frame_index: int, tracks: Tracks) -> SmoothedTracks:
+        """Take in one frame's tracks, in order: what has been settled since, often nothing.
+
+        Raises:
+            ValueError: the tracks lack the filter's states.
+        """
+
+    def finish(self) -> SmoothedTracks:
+        """No frame follows: what is left. After that there is nothing."""
 
 
 class Sink(Protocol):

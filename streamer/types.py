@@ -172,6 +172,42 @@ class TrackState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FilterStates:
+    """What the filter knows of a frame's tracks, and how it got there from the frame before: all
+    that a smoother needs.
+
+    A state ``s`` of the frame before was predicted as ``transition @ s + offset``, its covariance
+    ``P`` as ``transition @ P @ transition.T + process_noise``. The camera's own motion is in it.
+
+    Raises:
+        ValueError: an array's shape does not agree with the others'.
+    """
+
+    mean: FloatArray
+    """(M, D) states, of which the first two are the position, px."""
+    cov: FloatArray
+    """(M, D, D) their covariances."""
+    transition: FloatArray
+    """(D, D)"""
+    offset: FloatArray
+    """(D,)"""
+    process_noise: FloatArray
+    """(D, D)"""
+
+    def __post_init__(self) -> None:
+        count, size = self.mean.shape
+        for name, shape in (
+            ("mean", (count, size)),
+            ("cov", (count, size, size)),
+            ("transition", (size, size)),
+            ("offset", (size,)),
+            ("process_noise", (size, size)),
+        ):
+            array = _read_only("FilterStates", name, getattr(self, name), shape, np.float64)
+            object.__setattr__(self, name, array)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
     """Every live track as known at one frame.
 
@@ -199,9 +235,15 @@ class Tracks:
     """(M,) since its last detection: 0 in the frame of an update."""
     detection_index: IntArray
     """(M,) which of the frame's detections updated it; -1 where none did."""
+    filtered: FilterStates | None = None
+    """The same tracks' states in the filter; None where the tracker does not tell."""
 
     def __post_init__(self) -> None:
         count = len(self.track_id)
+        if self.filtered is not None and len(self.filtered.mean) != count:
+            raise ValueError(
+                f"Tracks.filtered has {len(self.filtered.mean)} states, expected {count}"
+            )
         for name, shape, dtype in (
             ("track_id", (None,), np.int64),
             ("xy", (count, 2), np.float64),
@@ -240,6 +282,38 @@ class Tracks:
             seconds_since_update=np.empty(0),
             detection_index=np.empty(0, dtype=np.int64),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SmoothedTracks:
+    """Tracks in frames of the past, as known later: one row a track and frame.
+
+    Raises:
+        ValueError: an array's shape does not agree with the others'.
+    """
+
+    frame_index: IntArray
+    """(K,)"""
+    track_id: IntArray
+    """(K,)"""
+    boxes_xyxy: FloatArray
+    """(K, 4) as large as was known at that frame, centred on the smoothed position; px."""
+    score: FloatArray
+    """(K,) running confidence at that frame, 0..1."""
+
+    def __post_init__(self) -> None:
+        count = len(self.frame_index)
+        for name, shape, dtype in (
+            ("frame_index", (None,), np.int64),
+            ("track_id", (count,), np.int64),
+            ("boxes_xyxy", (count, 4), np.float64),
+            ("score", (count,), np.float64),
+        ):
+            array = _read_only("SmoothedTracks", name, getattr(self, name), shape, dtype)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

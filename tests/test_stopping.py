@@ -180,7 +180,8 @@ def test_a_run_without_trouble_reports_none(tmp_path: Path) -> None:
     summary = json.loads((out / "summary.json").read_text())
     assert summary["error"] is None
     assert {name: each["lost"] for name, each in summary["outputs"].items()} == {
-        "events.jsonl": 0, "tracks.txt": 0, "frames.jsonl": 0, "annotated": 0,
+        "events.jsonl": 0, "tracks.txt": 0, "tracks_smoothed.txt": 0, "frames.jsonl": 0,
+        "annotated": 0,
     }  # fmt: skip
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from configs.schema import TrackerSettings
+from tracking.smoother import RtsSmoother
 from tracking.tracker import KalmanTracker
+
+__all__ = ["TRACKERS", "RtsSmoother", "build_tracker"]
 
 TRACKERS: dict[str, Callable[[TrackerSettings, float], KalmanTracker]] = {
     "kalman": lambda settings, threshold: KalmanTracker(settings, threshold=threshold),

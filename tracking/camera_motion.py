@@ -63,18 +63,29 @@ class Motion:
         before = np.linalg.solve(self.warp[:, :2], (xy - self.warp[:, 2]).T).T
         return np.asarray(before, dtype=np.float64)
 
-    def states(self, mean: FloatArray, cov: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """States (M, 4) and their covariances (M, 4, 4), the motion's uncertainty added.
+    def after(
+        self, transition: FloatArray, process_noise: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """How states move by themselves first and then with the picture.
 
         Velocities turn with the picture, but stay those against the scene.
+
+        Args:
+            transition: F, (4, 4), by themselves.
+            process_noise: Q, (4, 4), likewise.
+
+        Returns:
+            F (4, 4), an offset (4,) to add to what F gives, and Q (4, 4) with the motion's
+            uncertainty in it.
         """
-        linear = self.warp[:, :2]
-        both = np.kron(np.eye(2), linear)
-        moved = np.hstack((self.points(mean[:, :2]), mean[:, 2:] @ linear.T))
-        turned = both @ cov @ both.T
-        turned = 0.5 * (turned + np.swapaxes(turned, -1, -2))
-        turned[:, [0, 1], [0, 1]] += self.sigma_px**2
-        return moved, turned
+        offset = np.zeros(4)
+        if self.still:
+            return transition, offset, process_noise
+        both = np.kron(np.eye(2), self.warp[:, :2])
+        offset[:2] = self.warp[:, 2]
+        noise = both @ process_noise @ both.T
+        noise[[0, 1], [0, 1]] += self.sigma_px**2
+        return both @ transition, offset, noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

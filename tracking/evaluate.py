@@ -28,7 +28,7 @@ GT_DIR holds NAME.gt.txt or NAME.txt, PRED_DIR holds NAME/tracks.txt or NAME.txt
 has tracks is scored, or with --clips exactly those listed. A target is tracked in a frame when a
 track's centre lies in its box; a track is false when it was in no box for 3 frames or more. HOTA,
 IDF1 and MOTA take centres D px apart as max(0, 1 - D / DISTANCE) alike. NEES needs the covariances
-in NAME/frames.jsonl.
+in NAME/frames.jsonl. With --smoothed NAME/tracks_smoothed.txt is scored, which has no covariances.
 """
 
 
@@ -132,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"MOTA and IDF1 pair what is so alike or more ({SIMILARITY.threshold:g})",
     )
     parser.add_argument(
+        "--smoothed",
+        action="store_true",
+        help="score NAME/tracks_smoothed.txt in place of NAME/tracks.txt",
+    )
+    parser.add_argument(
         "--count-unlabelled",
         action="store_true",
         help="clips without a single label count, too: all their tracks are false",
@@ -143,7 +148,8 @@ def _score_clips(options: argparse.Namespace, similarity: Similarity) -> dict[st
     for folder in (options.truth, options.tracks):
         if not folder.is_dir():
             raise StreamError(f"{folder} is not a folder")
-    names = read_names(options.clips) if options.clips else _names_with_tracks(options.tracks)
+    file = "tracks_smoothed.txt" if options.smoothed else "tracks.txt"
+    names = read_names(options.clips) if options.clips else _names_with_tracks(options.tracks, file)
     lengths = _read_lengths(options.lengths) if options.lengths else {}
     clips: dict[str, Tally] = {}
     for name in names:
@@ -151,7 +157,7 @@ def _score_clips(options: argparse.Namespace, similarity: Similarity) -> dict[st
         if not len(truth) and not options.count_unlabelled:
             logger.info("%s has no labels: not scored", name)
             continue
-        tracks = _read_tracks(options.tracks, name)
+        tracks = _read_tracks(options.tracks, name, file)
         if options.lengths and name not in lengths:
             raise StreamError(f"{options.lengths} has no length of {name}")
         frames = lengths.get(name, max(truth.last_frame, tracks.last_frame))
@@ -161,7 +167,7 @@ def _score_clips(options: argparse.Namespace, similarity: Similarity) -> dict[st
                 tracks,
                 frames,
                 matlab_pixels=options.matlab_pixels,
-                estimates=_read_estimates(options.tracks, name),
+                estimates=None if options.smoothed else _read_estimates(options.tracks, name),
                 similarity=similarity,
             )
         except StreamError as error:
@@ -181,13 +187,13 @@ def read_names(path: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _names_with_tracks(folder: Path) -> list[str]:
+def _names_with_tracks(folder: Path, file: str) -> list[str]:
     files = {path.stem for path in folder.glob("*.txt")}
-    return sorted(files | {path.parent.name for path in folder.glob("*/tracks.txt")})
+    return sorted(files | {path.parent.name for path in folder.glob(f"*/{file}")})
 
 
-def _read_tracks(folder: Path, name: str) -> MotTable:
-    inside, beside = folder / name / "tracks.txt", folder / f"{name}.txt"
+def _read_tracks(folder: Path, name: str, file: str) -> MotTable:
+    inside, beside = folder / name / file, folder / f"{name}.txt"
     if not inside.exists() and not beside.exists():
         raise StreamError(f"no tracks of {name}: expected {inside} or {beside}")
     return read_mot(inside if inside.exists() else beside)

@@ -11,6 +11,7 @@ from configs.schema import TrackerSettings
 from streamer.types import (
     BoolArray,
     Detections,
+    FilterStates,
     FloatArray,
     Image,
     IntArray,
@@ -69,6 +70,7 @@ class KalmanTracker:
         self._motion = ConstantVelocity(settings.acceleration_sigma, settings.initial_speed_sigma)
         self._camera = CameraMotion(settings.camera_motion)
         self._camera_rate = np.zeros((2, 3))
+        self._step = Motion().after(self._motion.transition(0.0), self._motion.process_noise(0.0))
         self._tracks = TrackTable.empty(settings.confirm_window)
         self._next_id = 1
         self._clock = 0.0
@@ -118,12 +120,12 @@ class KalmanTracker:
 
     def _predict(self, dt: float, motion: Motion) -> None:
         tracks = self._tracks
-        tracks.mean, tracks.cov = kalman.predict(
-            tracks.mean, tracks.cov, self._motion.transition(dt), self._motion.process_noise(dt)
-        )
+        self._step = motion.after(self._motion.transition(dt), self._motion.process_noise(dt))
+        transition, offset, noise = self._step
+        tracks.mean, tracks.cov = kalman.predict(tracks.mean, tracks.cov, transition, noise)
+        tracks.mean += offset
         if motion.still:
             return
-        tracks.mean, tracks.cov = motion.states(tracks.mean, tracks.cov)
         tracks.origin = motion.points(tracks.origin)
         tracks.last_xy = motion.points(tracks.last_xy)
         if not motion.trusted:
@@ -282,6 +284,7 @@ class KalmanTracker:
             age_seconds=self._clock - tracks.first_seen,
             seconds_since_update=self._clock - tracks.last_seen,
             detection_index=tracks.detection,
+            filtered=FilterStates(tracks.mean, tracks.cov, *self._step),
         )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from configs.schema import EventSettings
+from configs.schema import EventSettings, OpticsSettings
+from streamer.bearings import optics_of
 from streamer.sinks.disk import Disk
-from streamer.sinks.files import LineFile, number, to_line
+from streamer.sinks.files import BEARING_DIGITS, LineFile, number, to_line
 from streamer.sinks.hook import Hook
 from streamer.types import FrameResult, StreamError
 
@@ -28,6 +29,8 @@ class _Seen:
     vx: float
     vy: float
     score: float
+    picture: tuple[int, int]
+    """Width and height, px."""
 
 
 class EventSink:
@@ -37,13 +40,19 @@ class EventSink:
     the track first is confirmed. ``lost``: the same keys, where position, velocity and score are
     those of the last detection, plus ``reason`` (``no detections``, or ``end of stream`` for those
     that were alive at the end), ``duration_seconds`` from confirmation to the last detection, and
-    ``last_seen_pts`` and ``last_seen_frame``. Every confirmed track is lost once.
+    ``last_seen_pts`` and ``last_seen_frame``. Every confirmed track is lost once. Where the
+    camera's optics are known both have the bearing of that place, as ``frames.jsonl`` has it.
     """
 
     name = "events"
 
     def __init__(
-        self, path: Path, settings: EventSettings, source: str, disk: Disk | None = None
+        self,
+        path: Path,
+        settings: EventSettings,
+        source: str,
+        disk: Disk | None = None,
+        camera: OpticsSettings | None = None,
     ) -> None:
         """Open what the settings ask for.
 
@@ -52,11 +61,13 @@ class EventSink:
             settings: whether lines go to the file, to standard output, to a program.
             source: the source's name.
             disk: where the file lies; None for one of its own.
+            camera: its optics; None where they are not known.
 
         Raises:
             StreamError: the file cannot be made, or the program is not there.
         """
         self._source = source
+        self._camera = camera or OpticsSettings()
         self._stdout = settings.stdout
         self._hook = (
             Hook(settings.command, settings.command_timeout_seconds) if settings.command else None
@@ -90,7 +101,8 @@ class EventSink:
                 vx, vy = tracks.velocity[row].tolist()
                 since = frame.pts_seconds if seen is None else seen.confirmed_pts
                 score = float(tracks.score[row])
-                seen = _Seen(since, frame.pts_seconds, frame.index, x, y, vx, vy, score)
+                size = frame.width, frame.height
+                seen = _Seen(since, frame.pts_seconds, frame.index, x, y, vx, vy, score, size)
             self._live[track_id] = seen
         for track_id, seen in before.items():
             self._tell_lost(track_id, seen, "no detections")
@@ -139,7 +151,16 @@ class EventSink:
             "vx": number(seen.vx, 2),
             "vy": number(seen.vy, 2),
             "score": number(seen.score, 4),
+            **self._bearing(seen),
         }
+
+    def _bearing(self, seen: _Seen) -> dict[str, Any]:
+        optics = optics_of(self._camera, *seen.picture)
+        if optics is None:
+            return {}
+        xy, velocity = np.array([[seen.x, seen.y]]), np.array([[seen.vx, seen.vy]])
+        columns = optics.bearings(xy, velocity).columns()
+        return {name: number(column[0], BEARING_DIGITS) for name, column in columns.items()}
 
     def _tell(self, record: dict[str, Any]) -> None:
         line = to_line(record)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from configs.schema import StreamSettings
 from streamer.overlay import Overlay
-from streamer.protocols import Sink
+from streamer.protocols import Sink, Smoother
 from streamer.sinks.annotate import Annotator
 from streamer.sinks.disk import Disk
 from streamer.sinks.events import EventSink
@@ -15,7 +15,7 @@ from streamer.sinks.frames_jsonl import FramesLog
 from streamer.sinks.original import OriginalRecorder
 from streamer.sinks.record import Recorder
 from streamer.sinks.retention import Retention
-from streamer.sinks.tracks_txt import TracksText
+from streamer.sinks.tracks_txt import SmoothedText, TracksText
 from streamer.sinks.window import Window
 
 
@@ -27,6 +27,7 @@ def build_sinks(
     window: Window | None = None,
     live: bool = False,
     disk: Disk | None = None,
+    smoother: Smoother | None = None,
 ) -> list[Sink]:
     """The sinks of one source, in the order in which they take a frame: events first.
 
@@ -38,6 +39,7 @@ def build_sinks(
         live: the source is a camera, and the picture shows the wall clock.
         disk: where ``directory`` lies, and the account of what could not be written; None for one
             of its own.
+        smoother: makes tracks_smoothed.txt of the tracks; None for no such file.
 
     Raises:
         StreamError: a file cannot be made, or a program or an encoder is missing. Whatever was
@@ -54,9 +56,12 @@ def build_sinks(
             sinks.append(sink)
 
         if output.events.jsonl or output.events.stdout or output.events.command:
-            add(EventSink(directory / "events.jsonl", output.events, source, disk))
+            path = directory / "events.jsonl"
+            add(EventSink(path, output.events, source, disk, settings.camera))
         add(TracksText(directory / "tracks.txt", disk))
-        add(FramesLog(directory / "frames.jsonl", settings.logs.detail, disk))
+        if smoother is not None:
+            add(SmoothedText(directory / "tracks_smoothed.txt", smoother, disk))
+        add(FramesLog(directory / "frames.jsonl", settings.logs.detail, disk, settings.camera))
         if output.record.original:
             path = directory / "original.mkv"
             add(OriginalRecorder(path, output.record, disk=disk, retention=retention, live=live))

@@ -13,6 +13,9 @@ from streamer.sinks.disk import Disk
 from streamer.sinks.disk_file import DiskFile
 from streamer.types import StreamError
 
+BEARING_DIGITS = 5
+"""Of degrees: less than a tenth of a pixel of a long lens."""
+
 
 class LineFile:
     """A new text file of whole lines.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from configs.schema import OpticsSettings
+from streamer.bearings import Optics, optics_of
 from streamer.sinks.disk import Disk
-from streamer.sinks.files import LineFile, number, numbers, to_line
+from streamer.sinks.files import BEARING_DIGITS, LineFile, number, numbers, to_line
 from streamer.types import Detections, FrameResult, Tracks, TrackState
 
 
@@ -16,8 +18,9 @@ class FramesLog:
     Always: ``index``, ``pts`` and ``utc`` (seconds), ``frozen`` (the picture shows nothing new),
     ``damaged`` (parts of it may be wrong), ``counts`` of detections and of tracks by state. With
     detail ``tracks`` also ``tracks``: every live track, tentative ones included; with ``full`` also
-    ``detections``. Pixels are the source's own, an integer is a pixel's centre. A number that is
-    not finite is null.
+    ``detections``. Where the camera's optics are known, tracks have azimuth, elevation and their
+    rates, too (:class:`streamer.bearings.Bearings`). Pixels are the source's own, an integer is a
+    pixel's centre. A number that is not finite is null.
     """
 
     name = "frames"
@@ -27,8 +30,10 @@ class FramesLog:
         path: Path,
         detail: Literal["full", "tracks", "counts"],
         disk: Disk | None = None,
+        camera: OpticsSettings | None = None,
     ) -> None:
         self._detail = detail
+        self._camera = camera or OpticsSettings()
         self._file = LineFile(path, disk)
 
     def write(self, result: FrameResult) -> None:
@@ -53,7 +58,8 @@ class FramesLog:
         if self._detail == "full":
             record["detections"] = _detections(result.detections)
         if self._detail != "counts":
-            record["tracks"] = _tracks(tracks)
+            optics = optics_of(self._camera, frame.width, frame.height)
+            record["tracks"] = _tracks(tracks, optics)
         self._file.write(to_line(record))
 
     def close(self) -> None:
@@ -75,7 +81,8 @@ def _detections(detections: Detections) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in columns]
 
 
-def _tracks(tracks: Tracks) -> list[dict[str, Any]]:
+def _tracks(tracks: Tracks, optics: Optics | None) -> list[dict[str, Any]]:
+    seen = {} if optics is None else optics.bearings(tracks.xy, tracks.velocity).columns()
     columns = zip(
         tracks.track_id.tolist(),
         [TrackState(state).label for state in tracks.state.tolist()],
@@ -87,10 +94,11 @@ def _tracks(tracks: Tracks) -> list[dict[str, Any]]:
         numbers(tracks.age_seconds, 4),
         numbers(tracks.seconds_since_update, 4),
         tracks.detection_index.tolist(),
+        *(numbers(column, BEARING_DIGITS) for column in seen.values()),
         strict=True,
     )
     names = (
         "id", "state", "xy", "velocity", "position_cov", "box_xyxy", "score", "age_seconds",
-        "seconds_since_update", "detection_index",
+        "seconds_since_update", "detection_index", *seen,
     )  # fmt: skip
     return [dict(zip(names, values, strict=True)) for values in columns]

@@ -84,7 +84,7 @@ def test_targets_may_be_anywhere(targets) -> None:  # type: ignore[no-untyped-de
 def joined(parts: list[Tracks]) -> Tracks:
     if not parts:
         return Tracks.empty()
-    names = [name for name in Tracks.__slots__ if name != "__weakref__"]
+    names = [name for name in Tracks.__slots__ if name not in ("__weakref__", "filtered")]
     return Tracks(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 

@@ -12,7 +12,8 @@ from shown_targets import seen
 
 from configs.schema import TrackerSettings
 from streamer.types import Image, Tracks
-from tracking import build_tracker
+from tracking import build_tracker, kalman
+from tracking.camera_motion import Motion
 
 WIDTH, HEIGHT = 320, 256
 FPS = 30.0
@@ -88,6 +89,13 @@ def between(before: Pose, after: Pose) -> Array:
     """(2, 3) from the one view into the other."""
     linear = after.warp[:, :2] @ np.linalg.inv(before.warp[:, :2])
     return np.column_stack((linear, after.warp[:, 2] - linear @ before.warp[:, 2]))
+
+
+def moved_by(motion: Motion, mean: Array, cov: Array) -> tuple[Array, Array]:
+    """States (M, 4) and their covariances, which no time but a motion of the camera changes."""
+    transition, offset, noise = motion.after(np.eye(4), np.zeros((4, 4)))
+    mean, cov = kalman.predict(mean, cov, transition, noise)
+    return mean + offset, cov
 
 
 def distance(one: Array, other: Array) -> float:

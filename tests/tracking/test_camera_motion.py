@@ -15,6 +15,7 @@ from camera_views import (
     Scene,
     between,
     distance,
+    moved_by,
     scene,
     share_kept,
     shown,
@@ -27,7 +28,7 @@ from shown_targets import seen
 
 from configs.load import load_settings
 from configs.schema import TrackerSettings
-from streamer.types import Detections, FloatArray, Image, Tracks
+from streamer.types import Detections, FilterStates, FloatArray, Image, Tracks
 from tracking import build_tracker
 from tracking.camera_motion import CameraMotion, Motion
 from tracking.registration import correlate_phases, follow_corners
@@ -246,7 +247,7 @@ def test_states_move_with_the_scene_and_covariances_turn() -> None:
     quarter = Motion(np.array([[0.0, -2, 100], [2, 0, 10]]), still=False)
     mean = np.array([[3.0, 4, 5, 6]])
     cov = np.diag([1.0, 2, 3, 4])[None]
-    moved, turned = quarter.states(mean, cov)
+    moved, turned = moved_by(quarter, mean, cov)
     np.testing.assert_allclose(moved, [[92, 16, -12, 10]])
     np.testing.assert_allclose(turned[0], np.diag([8.0, 4, 16, 12]))
     np.testing.assert_allclose(quarter.earlier(moved[:, :2]), mean[:, :2])
@@ -255,7 +256,7 @@ def test_states_move_with_the_scene_and_covariances_turn() -> None:
 def test_what_is_not_known_of_the_motion_makes_positions_less_certain() -> None:
     lost = Motion(still=False, trusted=False, sigma_px=7.0)
     mean, cov = np.zeros((2, 4)), np.tile(np.eye(4), (2, 1, 1))
-    moved, grown = lost.states(mean, cov)
+    moved, grown = moved_by(lost, mean, cov)
     np.testing.assert_array_equal(moved, mean)
     np.testing.assert_allclose(grown[1], np.diag([50.0, 50, 1, 1]))
 
@@ -352,9 +353,13 @@ def test_after_a_cut_tracks_are_less_certain_and_where_they_began_is_forgotten()
 # -- a camera that stands ----------------------------------------------------------------------
 
 
-def assert_same(one: Tracks, other: Tracks) -> None:
-    for name in Tracks.__slots__:
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+def assert_same(one: Tracks | FilterStates, other: Tracks | FilterStates) -> None:
+    for name in type(one).__slots__:
+        mine, others = getattr(one, name), getattr(other, name)
+        if isinstance(mine, FilterStates):
+            assert_same(mine, others)
+        else:
+            np.testing.assert_array_equal(mine, others, err_msg=name)
 
 
 def test_tracks_of_a_still_camera_are_the_same_with_auto_as_off() -> None:

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from camera_views import moved_by
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shown_targets import SIGMA, follow, line, seen, tracker
@@ -218,7 +219,7 @@ def test_covariances_stay_sound_however_the_camera_moves(
     for turn, zoom, shift, sigma in motions:
         linear = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         motion = Motion(np.column_stack((linear, [shift, -shift])), still=False, sigma_px=sigma)
-        mean, cov = motion.states(mean, cov)
+        mean, cov = moved_by(motion, mean, cov)
         assert np.isfinite(mean).all()
         np.testing.assert_array_equal(cov, np.swapaxes(cov, 1, 2))
         scale = np.sqrt(np.diagonal(cov[0]))
