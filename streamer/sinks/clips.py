@@ -8,7 +8,6 @@ the time of its first picture, and ``clips.jsonl`` lists the tracks of every cli
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,10 +138,7 @@ class Clips:
 
     def _begin(self, packets: list[Packet], now: Moment, encoder: Encoder) -> None:
         self._tracks = list(now.tracks)
-        # If the folder cannot be made, neither can the clip: that is where it is told.
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(exist_ok=True)
-        self._output.begin(self._path(min(now.tracks), packets[0].moment), packets, encoder)
+        self._output.begin(lambda: self._path(packets[0].moment), packets, encoder)
 
     def _note(self, file: VideoFile) -> None:
         self._list.write(
@@ -158,8 +154,9 @@ class Clips:
             )
         )
 
-    def _path(self, track: int, first: Moment) -> Path:
+    def _path(self, first: Moment) -> Path:
+        self._folder.mkdir(exist_ok=True)
         when = f"{first.pts_seconds:09.3f}s"
         if self._live:
             when = datetime.fromtimestamp(first.utc, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-        return self._folder / f"track-{track:06d}-{when}.mp4"
+        return self._folder / f"track-{min(self._tracks):06d}-{when}.mp4"

@@ -27,6 +27,7 @@ class VideoOutput:
     ) -> None:
         self.file: VideoFile | None = None
         """The open one."""
+        self._early = 0  # so many packets at its beginning were not to be lost
         self._disk = disk
         self._retention = retention
         self._done = done
@@ -37,15 +38,31 @@ class VideoOutput:
         """Whether a file can be begun now: no outage, or time to try again."""
         return self._output.ready()
 
-    def begin(self, path: Path, packets: Sequence[Packet], encoder: Encoder) -> None:
-        """Begin a file with these packets, the first of which is a key frame.
+    def begin(self, path: Callable[[], Path], packets: Sequence[Packet], encoder: Encoder) -> None:
+        """Begin a file with these packets. Where that fails, the last one is lost.
+
+        Args:
+            path: finds out the file's.
+            packets: the first is a key frame. Those before the last are from before and not lost:
+                they were counted, or may still begin another file.
+            encoder: where they come from.
 
         Raises:
             StreamError: the format refuses them.
         """
-        self.file = VideoFile(path, self._disk, encoder, packets[0])
-        for packet in packets:
-            self.write(packet)
+
+        def make() -> None:
+            self.file = VideoFile(path(), self._disk, encoder, packets[0])
+
+        if not self._output.attempt(self._disk.folder, make):
+            self._output.lose()
+            return
+        *early, last = packets
+        self._early = len(early)
+        for packet in early:
+            if self.file is not None:
+                self.write(packet)
+        self.write(last)
 
     def write(self, packet: Packet) -> None:
         """Append a packet to the open file, or count it as lost where there is none.
@@ -58,10 +75,8 @@ class VideoOutput:
             self._output.lose()
             return
         saved = file.saved
-        try:
-            file.write(packet)
-        except OSError as error:
-            self._give_up(file, error)
+        if not self._output.attempt(file.path, lambda: file.write(packet)):
+            self._give_up(file)
             return
         if file.saved > saved:
             self._output.succeed(file.path)
@@ -84,18 +99,15 @@ class VideoOutput:
         file = self.file
         if file is None:
             return
-        try:
-            file.finish()
-        except OSError as error:
-            self._give_up(file, error)
-        else:
+        if self._output.attempt(file.path, file.finish):
             self._output.succeed(file.path)
             self._let_go(file)
+        else:
+            self._give_up(file)
 
-    def _give_up(self, file: VideoFile, error: OSError) -> None:
+    def _give_up(self, file: VideoFile) -> None:
         kept = file.discard()
-        self._output.fail(file.path, error)
-        self._output.lose(file.frames - file.saved)
+        self._output.lose(max(0, file.frames - max(file.saved, self._early)))
         if kept:
             self._let_go(file)
         else:

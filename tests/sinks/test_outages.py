@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import os
@@ -23,6 +25,7 @@ from sink_results import result_of, tracks_at
 from configs.schema import DiskSettings, RecordSettings, StreamSettings
 from streamer.protocols import Sink
 from streamer.sinks.disk import Disk
+from streamer.sinks.disk_file import DiskFile
 from streamer.sinks.factory import build_sinks
 from streamer.sinks.files import LineFile
 from streamer.sinks.record import Recorder
@@ -345,6 +348,118 @@ def test_an_error_of_the_disk_behind_the_writers_back_is_told(
     numbers = [line["number"] for line in whole_lines(tmp_path / "frames.jsonl")]
     assert numbers[0] == 1
     assert numbers[-1] == 3
+
+
+def stale(*_: object) -> None:
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+
+def test_a_network_folder_that_has_forgotten_the_file_ends_it_and_a_new_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(tmp_path, AT_ONCE)
+    settings = RecordSettings.model_validate(ENCODING)
+    recorder = Recorder(tmp_path / "annotated.mp4", settings, disk=disk)
+    for number in range(60):
+        recorder.write(picture(number), number / 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stale)
+        patch.setattr(DiskFile, "write", stale)
+        for number in range(60, 120):
+            recorder.write(picture(number), number / 30)
+    for number in range(120, 180):
+        recorder.write(picture(number), number / 30)
+    recorder.close()
+    assert "Stale file handle" in errors(caplog)[0]
+    assert len(errors(caplog)) == 1
+    assert numbers_in(in_order(tmp_path)[-1])[-1] == 179
+
+
+def test_a_folder_in_which_nothing_can_be_looked_up_is_an_outage(
+    own_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(own_folder, AT_ONCE)
+    settings = RecordSettings.model_validate({**ENCODING, "segment_seconds": 1})
+    recorder = Recorder(own_folder / "annotated.mp4", settings, disk=disk)
+    for number in range(45):
+        recorder.write(picture(number), number / 30)
+    own_folder.chmod(0)
+    for number in range(45, 100):
+        recorder.write(picture(number), number / 30)
+    own_folder.chmod(0o755)
+    for number in range(100, 150):
+        recorder.write(picture(number), number / 30)
+    recorder.close()
+    assert len(errors(caplog)) == 1
+    assert "Permission denied" in errors(caplog)[0]
+    shown = sum(frames_of(path) for path in in_order(own_folder))
+    assert 150 - shown == disk.reports()[0].lost >= 40
+
+
+class Unplugged:
+    """What is left of an open file whose disk was pulled out: only its number and its end."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.fileno, self.close = file.fileno, file.close
+
+    def __getattr__(self, name: str) -> object:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("kept", ["all", "half", "nothing", "no file", "another's"])
+def test_a_log_goes_on_when_its_disk_is_plugged_in_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: str
+) -> None:
+    disk = Disk(tmp_path, AT_ONCE)
+    path = tmp_path / "frames.jsonl"
+    with LineFile(path, disk) as file:
+        for number in range(10):
+            file.write(f'{{"number":{number}}}\n')
+        real = file._file
+        assert real._file is not None
+        real._file = Unplugged(real._file)  # type: ignore[assignment]
+        file.write('{"number":10}\n')
+        assert "Input/output error" in errors(caplog)[0]
+        if kept == "half":  # what had not got to the disk is gone, in the middle of a line
+            path.write_bytes(path.read_bytes()[:71])
+        elif kept == "nothing":
+            path.write_bytes(b"")
+        elif kept == "no file":
+            path.unlink()
+        elif kept == "another's":
+            path.write_text("somebody's\n")
+        time.sleep(0.001)
+        for number in range(11, 14):
+            file.write(f'{{"number":{number}}}\n')
+    if kept == "another's":
+        assert path.read_text() == "somebody's\n"
+        path = tmp_path / "frames-0002.jsonl"
+    first = {"all": 10, "half": 5}.get(kept, 0)
+    assert [line["number"] for line in whole_lines(path)] == [*range(first), 11, 12, 13]
+    (report,) = disk.reports()
+    assert report.lost == 1 + {"half": 5, "nothing": 10}.get(kept, 0)
+    assert not report.broken
+
+
+def test_an_error_of_the_disk_after_the_last_line_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux tells of what it could not write once: it is not forgotten until the end."""
+    failed = threading.Event()
+
+    def fsync(handle: int) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    disk = Disk(tmp_path, AT_ONCE)
+    with LineFile(tmp_path / "frames.jsonl", disk) as file:
+        file.write("{}\n")
+        assert failed.wait(5)
+    (report,) = disk.reports()
+    assert report.broken
+    assert report.reason == "Input/output error"
 
 
 def empty(folder: Path) -> None:
