@@ -100,16 +100,19 @@ class Clips:
         now = packet.moment
         self._before.add(packet)
         full = packet.key and self._too_long
-        if full or now.pts_seconds - self._tracked_pts > self._settings.after_seconds:
+        over = now.pts_seconds - self._tracked_pts > self._settings.after_seconds
+        if full or over:
             self._output.finish()
         if now.tracks:
             self._tracked_pts = now.pts_seconds
         if self._output.file is not None:
             self._tracks += [each for each in now.tracks if each not in self._tracks]
             self._output.write(packet)
-        elif now.tracks and self._output.ready:
+        elif not (now.tracks or (full and not over)):
+            return
+        elif self._output.ready:
             self._begin([packet] if full else self._before.packets(), now, encoder)
-        elif now.tracks:
+        else:
             self._output.miss(now)
 
     def miss(self, moment: Moment) -> None:
@@ -137,8 +140,9 @@ class Clips:
             self._list.close()
 
     def _begin(self, packets: list[Packet], now: Moment, encoder: Encoder) -> None:
+        first_track = min(now.tracks or self._tracks)
         self._tracks = list(now.tracks)
-        self._output.begin(lambda: self._path(packets[0].moment), packets, encoder)
+        self._output.begin(lambda: self._path(first_track, packets[0].moment), packets, encoder)
 
     def _note(self, file: VideoFile) -> None:
         self._list.write(
@@ -154,9 +158,9 @@ class Clips:
             )
         )
 
-    def _path(self, first: Moment) -> Path:
+    def _path(self, track: int, first: Moment) -> Path:
         self._folder.mkdir(exist_ok=True)
         when = f"{first.pts_seconds:09.3f}s"
         if self._live:
             when = datetime.fromtimestamp(first.utc, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-        return self._folder / f"track-{min(self._tracks):06d}-{when}.mp4"
+        return self._folder / f"track-{track:06d}-{when}.mp4"

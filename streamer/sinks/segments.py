@@ -59,8 +59,8 @@ class Segments:
 
     @property
     def wants_key(self) -> bool:
-        """True where the next picture should be a key frame: a new file is due."""
-        return self._output.file is None or self._due
+        """True where the next picture should be a key frame: a file is to be begun."""
+        return self._due or (self._output.file is None and self._output.ready)
 
     @property
     def _due(self) -> bool:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from recordings import in_order, numbers_in, picture
 from sink_results import result_of, tracks_at
 
-from configs.schema import DiskSettings, RecordSettings, StreamSettings
+from configs.schema import ClipSettings, DiskSettings, RecordSettings, StreamSettings
 from streamer.protocols import Sink
 from streamer.sinks.disk import Disk
 from streamer.sinks.disk_file import DiskFile
@@ -394,6 +395,39 @@ def test_a_folder_in_which_nothing_can_be_looked_up_is_an_outage(
     assert "Permission denied" in errors(caplog)[0]
     shown = sum(frames_of(path) for path in in_order(own_folder))
     assert 150 - shown == disk.reports()[0].lost >= 40
+
+
+def write_tracked(folder: Path, disk: Disk, *, refuses: str) -> list[Path]:
+    """10 s, of which 8 s are tracked, while nothing can be made in one of the folders; the clips."""
+    (folder / "clips").mkdir()
+    recorder = Recorder(
+        folder / "annotated.mp4",
+        RecordSettings.model_validate(ENCODING),
+        clips=ClipSettings(enabled=True),
+        disk=disk,
+    )
+    (folder / refuses).chmod(0o555)
+    for number in range(300):
+        recorder.write(picture(number), number / 30, tracks=[1] if number >= 60 else [])
+    recorder.close()
+    folder.chmod(0o755)
+    return [*(folder / "clips").iterdir()]
+
+
+def test_clips_count_each_picture_once_however_often_they_are_tried(own_folder: Path) -> None:
+    disk = Disk(own_folder, AT_ONCE)
+    assert write_tracked(own_folder, disk, refuses="clips") == []
+    lost = {report.what: report.lost for report in disk.reports()}
+    assert lost["clips"] == 240
+
+
+def test_a_recording_that_cannot_be_written_makes_clips_no_larger(own_folder: Path) -> None:
+    disk = Disk(own_folder, DiskSettings(min_free_mb=0, retry_seconds=1000))
+    (clip,) = write_tracked(own_folder, disk, refuses=".")
+    with av.open(str(clip)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert len(packets) == 300
+    assert sum(packet.is_keyframe for packet in packets) < 10
 
 
 class Unplugged:

@@ -52,6 +52,18 @@ def test_a_segment_says_when_it_starts(tmp_path: Path) -> None:
         assert container.metadata["comment"] == "starts at pts 102.000000 s of the source"
 
 
+def test_a_camera_that_was_away_makes_a_file_no_longer_than_time_passed(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "annotated.mp4", fast(), live=True)
+    for number in range(60):
+        recorder.write(picture(number), number / 30 + (400 if number >= 30 else 0))
+    recorder.close()
+    (path,) = in_order(tmp_path)
+    assert numbers_in(path) == list(range(60))
+    with av.open(str(path)) as container:
+        assert container.duration is not None
+        assert container.duration / av.time_base == pytest.approx(402, abs=0.1)
+
+
 def test_segments_by_size_stay_near_it(tmp_path: Path) -> None:
     paths = record(tmp_path, 200, segment_mb=0.1, noisy=True)
     assert len(paths) > 3
