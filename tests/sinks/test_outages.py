@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from recordings import in_order, numbers_in, picture
 from sink_results import result_of, tracks_at
 
+import streamer.sinks.disk
 from configs.schema import ClipSettings, DiskSettings, RecordSettings, StreamSettings
 from streamer.protocols import Sink
 from streamer.sinks.disk import Disk
@@ -398,7 +399,7 @@ def test_a_folder_in_which_nothing_can_be_looked_up_is_an_outage(
 
 
 def write_tracked(folder: Path, disk: Disk, *, refuses: str) -> list[Path]:
-    """10 s, of which 8 s are tracked, while nothing can be made in one of the folders; the clips."""
+    """Clips of 10 s, of which 8 s are tracked, while nothing can be made in one of the folders."""
     (folder / "clips").mkdir()
     recorder = Recorder(
         folder / "annotated.mp4",
@@ -494,6 +495,64 @@ def test_an_error_of_the_disk_after_the_last_line_is_reported(
     (report,) = disk.reports()
     assert report.broken
     assert report.reason == "Input/output error"
+
+
+def test_closing_ends_though_the_disk_does_not_answer_and_says_which_file_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda handle: answers.wait(30))
+    monkeypatch.setattr(streamer.sinks.disk, "CLOSE_SECONDS", 0.2)
+    disk = Disk(tmp_path, AT_ONCE)
+    file = LineFile(tmp_path / "frames.jsonl", disk)
+    file.write("{}\n")
+    started = time.monotonic()
+    disk.close()
+    assert time.monotonic() - started < 10
+    (report,) = disk.reports()
+    assert report.broken
+    assert report.reason == "the disk does not answer"
+    answers.set()
+    file.close()
+
+
+def test_an_error_of_closing_what_a_writer_left_open_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, AT_ONCE)
+    LineFile(tmp_path / "frames.jsonl", disk).write("{}\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", stale)
+        disk.close()
+    (report,) = disk.reports()
+    assert (report.broken, report.reason) == (True, "Stale file handle")
+
+
+def test_the_thread_that_flushes_ends_with_the_last_file_while_another_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamer.sinks.disk, "SYNC_SECONDS", 0.001)
+    threads = threading.active_count()
+    flushing, go_on = threading.Event(), threading.Event()
+
+    def slowly(file: DiskFile) -> None:
+        flushing.set()
+        go_on.wait(10)
+
+    disk = Disk(tmp_path, AT_ONCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskFile, "sync_in_background", slowly)
+        last = DiskFile(tmp_path / "last", disk)
+        assert flushing.wait(10)
+        closing = threading.Thread(target=last.close, daemon=True)
+        closing.start()
+        while not last.closed and disk._thread is not None:
+            time.sleep(0.001)
+    with LineFile(tmp_path / "next", disk):
+        go_on.set()
+        closing.join(5)
+        assert not closing.is_alive()
+    assert threading.active_count() == threads
 
 
 def empty(folder: Path) -> None:
