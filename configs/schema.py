@@ -389,13 +389,13 @@ class RecordSettings(Settings):
         None, gt=0, description="a new file when the last has so many MB (10^6 bytes)"
     )
     keep_hours: float | None = Field(
-        None, gt=0, description="finished files older than this are deleted; null: none"
+        None, gt=0, description="finished files of this run older than this are deleted; null: none"
     )
     keep_gb: float | None = Field(
         None,
         gt=0,
-        description="the oldest finished files are deleted so that all recordings of a source stay"
-        " below so many GB (10^9 bytes); null: none",
+        description="the oldest finished files of this run are deleted so that all its recordings of"
+        " a source stay below so many GB (10^9 bytes); null: none",
     )
 
     @model_validator(mode="after")
@@ -423,10 +423,12 @@ class ClipSettings(Settings):
         300.0, gt=0, description="a longer one goes on in the next clip, no frame missing"
     )
     keep_hours: float | None = Field(
-        None, gt=0, description="finished clips older than this are deleted; null: none"
+        None, gt=0, description="finished clips of this run older than this are deleted; null: none"
     )
     keep_gb: float | None = Field(
-        None, gt=0, description="the oldest clips are deleted beyond so many GB; null: none"
+        None,
+        gt=0,
+        description="the oldest clips of this run are deleted beyond so many GB; null: none",
     )
 
 

@@ -12,6 +12,7 @@ from sink_results import result_of
 from configs.schema import RecordSettings, StreamSettings
 from streamer.sinks.factory import build_sinks
 from streamer.sinks.record import Recorder
+from streamer.sinks.retention import Retention
 from streamer.sinks.segments import Limits
 
 
@@ -162,6 +163,26 @@ def test_a_recording_stays_below_its_share_of_the_disk(tmp_path: Path) -> None:
 def test_the_newest_file_is_never_deleted(tmp_path: Path) -> None:
     paths = record(tmp_path, 55, segment_seconds=1, keep_gb=1e-9)
     assert [numbers_in(path) for path in paths] == [list(range(50, 55))]
+
+
+def test_a_file_that_cannot_be_deleted_is_tried_again_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    retention = Retention(fast(keep_hours=1))
+    paths = [tmp_path / name for name in ("first.mp4", "second.mp4", "third.mp4")]
+    paths[0].mkdir()  # what no program deletes as it does a file
+    for number, path in enumerate(paths):
+        if number:
+            path.write_text("a video")
+        retention.finish(path, 7, number * 3600)
+    retention.enforce(2.5 * 3600)
+    assert [path.exists() for path in paths] == [True, False, True]
+    assert caplog.text.count("cannot delete") == 1
+    paths[0].rmdir()
+    paths[0].write_text("a video")
+    retention.enforce(2.6 * 3600)
+    assert [path.exists() for path in paths] == [False, False, True]
+    assert retention.deleted == 2
 
 
 def test_segments_of_a_clock_that_is_not_there_yet_have_no_date(tmp_path: Path) -> None:
