@@ -79,7 +79,8 @@ class Segments:
         if packet.key and self._due:
             self._output.finish()
         if self._output.file is None and packet.key and self._output.ready:
-            self._output.begin(self._next_path, [packet], encoder)
+            if not self._output.begin(self._next_path, [packet], encoder):
+                self._output.lose(1)
         else:
             self._output.write(packet)
 

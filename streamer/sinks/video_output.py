@@ -38,14 +38,21 @@ class VideoOutput:
         """Whether a file can be begun now: no outage, or time to try again."""
         return self._output.ready()
 
-    def begin(self, path: Callable[[], Path], packets: Sequence[Packet], encoder: Encoder) -> None:
-        """Begin a file with these packets. Where that fails, the last one is lost.
+    def begin(
+        self,
+        path: Callable[[], Path],
+        packets: Sequence[Packet],
+        encoder: Encoder,
+        owed: int = 1,
+    ) -> int:
+        """Begin a file with these packets. Gives how many of them it took, the first ones; none is
+        counted as lost here.
 
         Args:
             path: finds out the file's.
-            packets: the first is a key frame. Those before the last are from before and not lost:
-                they were counted, or may still begin another file.
+            packets: the first is a key frame.
             encoder: where they come from.
+            owed: so many of them, the last ones, are lost if the file should fail later.
 
         Raises:
             StreamError: the format refuses them.
@@ -55,14 +62,18 @@ class VideoOutput:
             self.file = VideoFile(path(), self._disk, encoder, packets[0])
 
         if not self._output.attempt(self._disk.folder, make):
-            self._output.lose()
-            return
-        *early, last = packets
-        self._early = len(early)
-        for packet in early:
-            if self.file is not None:
-                self.write(packet)
-        self.write(last)
+            return 0
+        begun = self.file
+        assert begun is not None
+        self._early = len(packets)
+        for packet in packets:
+            if self.file is not begun:  # it failed, or there is no room
+                return begun.saved
+            self.write(packet)
+        if self.file is not begun:
+            return begun.saved
+        self._early = len(packets) - owed
+        return len(packets)
 
     def write(self, packet: Packet) -> None:
         """Append a packet to the open file, or count it as lost where there is none.
@@ -86,8 +97,16 @@ class VideoOutput:
             self._output.fail(file.path, lack)
 
     def miss(self, moment: Moment) -> None:
-        """A picture could not be written, and no packet was made of it."""
-        self._output.lose()
+        """A picture could not be written."""
+        self.lose(1)
+        self.wait(moment)
+
+    def lose(self, count: int) -> None:
+        """So many pictures were not written."""
+        self._output.lose(count)
+
+    def wait(self, moment: Moment) -> None:
+        """Nothing can be written at this moment."""
         self._retention.enforce(moment.pts_seconds)  # which may make room
 
     def finish(self) -> None:

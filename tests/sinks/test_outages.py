@@ -422,6 +422,30 @@ def test_clips_count_each_picture_once_however_often_they_are_tried(own_folder: 
     assert lost["clips"] == 240
 
 
+def test_pictures_that_a_clip_brings_back_after_an_outage_are_not_lost(own_folder: Path) -> None:
+    disk = Disk(own_folder, AT_ONCE)
+    clips = own_folder / "clips"
+    clips.mkdir()
+    recorder = Recorder(
+        own_folder / "annotated.mp4",
+        RecordSettings.model_validate({**ENCODING, "enabled": False}),
+        clips=ClipSettings(enabled=True, before_seconds=3),
+        disk=disk,
+    )
+    clips.chmod(0o555)
+    for number in range(400):
+        if number == 300:
+            clips.chmod(0o755)
+        recorder.write(picture(number), number / 30, tracks=[1] if number >= 60 else [])
+    recorder.close()
+    (clip,) = clips.iterdir()
+    shown = numbers_in(clip)
+    assert shown == list(range(shown[0], 400))
+    assert shown[0] <= 300 - 3 * 30
+    (lost,) = [report.lost for report in disk.reports() if report.what == "clips"]
+    assert lost == shown[0] - 60
+
+
 def test_a_recording_that_cannot_be_written_makes_clips_no_larger(own_folder: Path) -> None:
     disk = Disk(own_folder, DiskSettings(min_free_mb=0, retry_seconds=1000))
     (clip,) = write_tracked(own_folder, disk, refuses=".")
