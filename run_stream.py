@@ -68,7 +68,7 @@ examples:
 what lies in DIR afterwards:
   annotated.mp4  every frame with its tracks drawn    tracks.txt    MOTChallenge
   frames.jsonl   every detection and track            events.jsonl  confirmed and lost
-  summary.json   counts, rates, latencies, settings
+  summary.json   counts, rates, latencies, settings   crash.txt     the traceback of a bug
   annotated-0002.mp4, ..., original.mkv, clips/: see output.record and output.clips in the settings
 
 presets for --config: {", ".join(preset_names())}
