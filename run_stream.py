@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
 DEMONSTRATION = "synthetic:"
+MORE = "--set logs.level=debug shows more"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,7 +68,7 @@ examples:
 what lies in DIR afterwards:
   annotated.mp4  every frame with its tracks drawn    tracks.txt    MOTChallenge
   frames.jsonl   every detection and track            events.jsonl  confirmed and lost
-  summary.json   counts, rates, latencies, settings
+  summary.json   counts, rates, latencies, settings   crash.txt     the traceback of a bug
   tracks_smoothed.txt  the same tracks from beginning to end, smoothed; not of live sources
   annotated-0002.mp4, ..., original.mkv, clips/: see output.record and output.clips in the settings
 
@@ -143,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
     except Exception as error:  # a bug: one line says which, and where
         log.debug("the traceback", exc_info=error)
-        return _say(_located(error), FAILED)
+        return _say(f"{_located(error)}; {MORE}", FAILED)
 
 
 def stream(addresses: Sequence[str], settings: StreamSettings, console: Console | None) -> int:
@@ -227,20 +228,41 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
         with dashboard:
             pipeline.run(on_tick, pump=None if window is None else window.pump)
             dashboard.show(pipeline.snapshot())
+    except StreamError:
+        raise
+    except Exception as error:
+        raise StreamError(f"{_located(error)}; {_leave_traceback(root, error)}") from error
     finally:
+        unwritten: dict[str, str] = {}
+
+        def summarise(name: str) -> None:
+            path, outputs = folders[name] / "summary.json", disks[name].reports()
+            try:
+                write_summary(path, pipeline.report, name, settings, outputs)
+            except StreamError as error:
+                unwritten[name] = str(error)
+                log.error("%s: %s", name, error)
+
+        def close_disk(name: str) -> None:
+            before = disks[name].reports()
+            disks[name].close()
+            if disks[name].reports() != before and name not in unwritten:
+                summarise(name)
+
         with ExitStack() as ending:  # whatever fails here, the rest is done all the same
             ending.callback(detector.close)
             if window is not None:
                 ending.callback(window.close)
-            for name, folder in folders.items():
-                ending.callback(disks[name].close)
-                path, outputs = folder / "summary.json", disks[name].reports()
-                ending.callback(write_summary, path, pipeline.report, name, settings, outputs)
+            # The last is done first: all summaries, before anything that may take its time.
+            for work in (close_disk, summarise):
+                for name in folders:
+                    ending.callback(work, name)
     for each in pipeline.report.snapshot.sources:
         print(status_line(each))
     for score in scores.values():
         print(score.verdict())
     lost = {name: problem for name, disk in disks.items() if (problem := trouble(disk.reports()))}
+    lost = unwritten | lost
     for name, problem in lost.items():
         print(f"{name}: {problem}", file=sys.stderr)
     print(f"results: {root}")
@@ -301,7 +323,17 @@ def _located(error: Exception) -> str:
     ours = [each for each in frames if each.filename.startswith(here)] or frames
     where = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}{where}: {text}; --set logs.level=debug shows more"
+    return f"{type(error).__name__}{where}: {text}"
+
+
+def _leave_traceback(folder: Path, error: Exception) -> str:
+    """Write the traceback into the folder; gives the words that say so."""
+    path = folder / "crash.txt"
+    try:
+        path.write_text(redact("".join(traceback.format_exception(error))), encoding="utf-8")
+    except OSError:
+        return MORE
+    return f"{path} holds the traceback"
 
 
 def _say(error: Exception | str, code: int) -> int:

@@ -66,7 +66,12 @@ class RtspSettings(Settings):
         "tcp", description="tcp loses nothing on the way; udp has less delay on a clean network"
     )
     open_timeout_seconds: float = Field(10.0, gt=0, description="give up connecting after this")
-    read_timeout_seconds: float = Field(5.0, gt=0, description="no data for so long is an error")
+    read_timeout_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="no data for so long is an error, and the camera is connected anew, also where"
+        " source.watchdog.stall_seconds is longer: for a camera that sends less often give more",
+    )
     tls_verify: bool = Field(True, description="check the certificate of an rtsps:// camera")
     tls_ca_file: Path | None = Field(
         None, description="certificate to trust, PEM: that of a camera which signed its own"
@@ -89,11 +94,11 @@ class ReconnectSettings(Settings):
 class WatchdogSettings(Settings):
     """When a live source counts as stalled, and any source's picture as frozen."""
 
-    stall_seconds: float = Field(
+    stall_seconds: Annotated[float, Field(gt=0)] | None = Field(
         3.0,
-        gt=0,
         description="a live source without a frame for so long is connected anew; four times as "
-        "long for the first frame; never sooner than 5 usual intervals",
+        "long for the first frame; never sooner than 5 usual intervals; null: never, and only "
+        "source.rtsp.read_timeout_seconds ends a silence",
     )
     frozen_seconds: Annotated[float, Field(gt=0)] | None = Field(
         0.3,
@@ -439,13 +444,13 @@ class RecordSettings(Settings):
         None, gt=0, description="a new file when the last has so many MB (10^6 bytes)"
     )
     keep_hours: float | None = Field(
-        None, gt=0, description="finished files older than this are deleted; null: none"
+        None, gt=0, description="finished files of this run older than this are deleted; null: none"
     )
     keep_gb: float | None = Field(
         None,
         gt=0,
-        description="the oldest finished files are deleted so that all recordings of a source stay"
-        " below so many GB (10^9 bytes); null: none",
+        description="the oldest finished files of this run are deleted so that all its recordings"
+        " of a source stay below so many GB (10^9 bytes); null: none",
     )
 
     @model_validator(mode="after")
@@ -473,10 +478,12 @@ class ClipSettings(Settings):
         300.0, gt=0, description="a longer one goes on in the next clip, no frame missing"
     )
     keep_hours: float | None = Field(
-        None, gt=0, description="finished clips older than this are deleted; null: none"
+        None, gt=0, description="finished clips of this run older than this are deleted; null: none"
     )
     keep_gb: float | None = Field(
-        None, gt=0, description="the oldest clips are deleted beyond so many GB; null: none"
+        None,
+        gt=0,
+        description="the oldest clips of this run are deleted beyond so many GB; null: none",
     )
 
 

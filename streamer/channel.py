@@ -85,6 +85,11 @@ class Channel(Generic[T]):
         with self._lock:
             return self._closed and not self._items
 
+    @property
+    def closed(self) -> bool:
+        """True once nothing more is put into it."""
+        return self._closed
+
     def put(self, item: T) -> list[T]:
         """Add an item. ``block`` waits for room, until another thread gets, closes or aborts.
 

@@ -122,13 +122,14 @@ def status_line(source: SourceSnapshot) -> str:
     latency = source.latency_ms
     over = source.state in (SourceState.ENDED, SourceState.FAILED)
     rates = f"{source.fps_in:.1f} fps in, {source.fps_out:.1f} out"
-    frozen = f"{source.frozen} frozen, " if source.frozen else ""
+    marked = {"frozen": source.frozen, "damaged": source.damaged}
+    also = "".join(f"{count} {mark}, " for mark, count in marked.items() if count)
     return (
         f"{source.name}: {source.state}, {source.processed} frames, "
         f"{f'{source.fps_mean:.1f} fps' if over else rates}, "
         f"latency {latency.p50:.0f}/{latency.p95:.0f}/{latency.p99:.0f} ms p50/p95/p99, "
         f"queue {source.queue_depth}/{source.queue_capacity}, {source.dropped} dropped, "
-        f"{source.corrupt} corrupt, {frozen}"
+        f"{source.corrupt} corrupt, {also}"
         f"{source.tracks_live} tracks ({source.tracks_total} so far)"
     )
 

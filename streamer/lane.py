@@ -110,6 +110,8 @@ class Lane:
         """Frames that the detection thread has finished; it alone changes this."""
         self.written = 0
         """Results that every sink has seen; the sinks' thread alone changes this."""
+        self.closed = 0
+        """Sinks that are closed; the sinks' thread alone changes this."""
         self._crash = crash
 
     @property
@@ -184,6 +186,7 @@ class Lane:
             sink.close()
         except Exception as error:
             self._sink_failed(error)
+        self.closed += 1
 
     def _sink_failed(self, error: Exception) -> None:
         if isinstance(error, StreamError):

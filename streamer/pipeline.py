@@ -265,28 +265,29 @@ class _Watchdog:
         self._lanes = lanes
         self._progress = -1
         self._since = 0.0
-        self._freed = False
+        self._freed = self._held = False
 
     def gives_up(self, grace_seconds: float) -> bool:
         """True when nothing has happened for :meth:`patience`. To be called again and again."""
         now = time.monotonic()
-        progress = sum(lane.processed + lane.written for lane in self._lanes)
+        progress = sum(lane.processed + lane.written + lane.closed for lane in self._lanes)
         if progress != self._progress:
             self._progress, self._since = progress, now
         waited = now - self._since
-        if self._freed:
-            return waited >= grace_seconds
-        if waited >= min(grace_seconds, FILES_GRACE_SECONDS):
-            # Perhaps it is the detector that hangs: the sinks can finish their files without it.
-            log.error("a thread does not stop; closing the files without it")
-            for lane in self._lanes:
-                lane.results.close()
-            self._since, self._freed = now, True
-        return False
+        if not self._freed and waited >= min(grace_seconds, FILES_GRACE_SECONDS):
+            self._freed = True
+            held = [lane for lane in self._lanes if not lane.results.closed]
+            if held:  # the detector hangs: the sinks can finish their files without it
+                log.error("a thread does not stop; closing the files without it")
+                for lane in held:
+                    lane.results.close()
+                self._since, self._held = now, True
+                return False
+        return waited >= grace_seconds
 
     def patience(self, grace_seconds: float) -> float:
-        """How long nothing may happen, s: first the files are closed, then threads given up."""
-        return min(grace_seconds, FILES_GRACE_SECONDS) + grace_seconds
+        """How long nothing may happen, s: a detector that hangs is left behind first."""
+        return (min(grace_seconds, FILES_GRACE_SECONDS) if self._held else 0.0) + grace_seconds
 
 
 def _one_line(error: BaseException) -> str:

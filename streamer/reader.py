@@ -146,6 +146,8 @@ class Reader:
         with self._lock:
             if self._silent_since is None or self._stall is not None or not self._source.live:
                 return
+            if self._stall_seconds is None:  # the user wants none
+                return
             silent = now - self._silent_since
             patience = max(self._stall_seconds, STALL_INTERVALS * self._usual_interval)
             if not self._since_open or not self._usual_interval:

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import StreamSettings
+from streamer.patience import done_within
 from streamer.pipeline import RunReport
 from streamer.redact import HIDDEN, redact
 from streamer.sinks.outages import OutputReport
 from streamer.stats import LatencySummary, SourceSnapshot
 from streamer.types import StreamError
+
+PATIENCE_SECONDS = 5.0
 
 _PACKAGES = (
     "torch", "openvino", "av", "opencv-python", "opencv-python-headless", "numpy", "scipy",
@@ -45,13 +48,15 @@ def write_summary(
 
     Raises:
         KeyError: the report has no such source.
-        StreamError: it cannot be written.
+        StreamError: it cannot be written, or not within 5 s.
     """
     text = json.dumps(summarise(report, source, settings, outputs), indent=2, allow_nan=False)
     try:
-        _replace(path, text + "\n")
+        done = done_within(PATIENCE_SECONDS, lambda: _replace(path, text + "\n"))
     except OSError as error:
         raise StreamError(f"cannot write {path}: {error.strerror or error}") from error
+    if not done:
+        raise StreamError(f"cannot write {path}: the disk does not answer")
 
 
 def summarise(

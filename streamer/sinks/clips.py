@@ -8,8 +8,8 @@ the time of its first picture, and ``clips.jsonl`` lists the tracks of every cli
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,18 +33,23 @@ class _Before:
         self._groups: deque[list[Packet]] = deque()
         self._bytes = 0
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: Packet) -> list[Packet]:
+        """Take a packet; gives those that it lets go of."""
+        gone: list[Packet] = []
         if packet.key:
             self._groups.append([])
         if not self._groups:  # nothing can begin here
-            return
+            return [packet]
         self._groups[-1].append(packet)
         self._bytes += len(packet.data)
         since = packet.moment.pts_seconds - self._seconds
         while len(self._groups) > 1 and (
             self._groups[1][0].moment.pts_seconds <= since or self._bytes > MAX_WAITING_BYTES
         ):
-            self._bytes -= sum(len(each.data) for each in self._groups.popleft())
+            group = self._groups.popleft()
+            self._bytes -= sum(len(each.data) for each in group)
+            gone += group
+        return gone
 
     def packets(self) -> list[Packet]:
         return [packet for group in self._groups for packet in group]
@@ -76,6 +81,8 @@ class Clips:
         self._output = VideoOutput(disk, "clips", Retention(settings), self._note)
         self._tracks: list[int] = []
         self._tracked_pts = 0.0
+        self._missing: set[int] = set()
+        """Ticks of pictures that are in no clip, and may still come into the next."""
 
     @property
     def active(self) -> bool:
@@ -99,19 +106,24 @@ class Clips:
             StreamError: the format refuses it.
         """
         now = packet.moment
-        self._before.add(packet)
+        gone = self._before.add(packet)
         full = packet.key and self._too_long
-        if full or now.pts_seconds - self._tracked_pts > self._settings.after_seconds:
+        over = now.pts_seconds - self._tracked_pts > self._settings.after_seconds
+        if full or over:
             self._output.finish()
         if now.tracks:
             self._tracked_pts = now.pts_seconds
         if self._output.file is not None:
             self._tracks += [each for each in now.tracks if each not in self._tracks]
             self._output.write(packet)
-        elif now.tracks and self._output.ready:
+        elif not (now.tracks or (full and not over)):
+            pass
+        elif self._output.ready:
             self._begin([packet] if full else self._before.packets(), now, encoder)
-        elif now.tracks:
-            self._output.miss(now)
+        else:
+            self._missing.add(packet.ticks)
+            self._output.wait(now)
+        self._give_up(each.ticks for each in gone)
 
     def miss(self, moment: Moment) -> None:
         """A picture was not compressed. That happens to others only: this is always active."""
@@ -125,6 +137,7 @@ class Clips:
         """
         self._output.finish()
         self._before.clear()
+        self._give_up(tuple(self._missing))
 
     def close(self) -> None:
         """Finish the last clip and the list. Idempotent.
@@ -138,11 +151,23 @@ class Clips:
             self._list.close()
 
     def _begin(self, packets: list[Packet], now: Moment, encoder: Encoder) -> None:
+        first_track = min(now.tracks or self._tracks)
         self._tracks = list(now.tracks)
-        # If the folder cannot be made, neither can the clip: that is where it is told.
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(exist_ok=True)
-        self._output.begin(self._path(min(now.tracks), packets[0].moment), packets, encoder)
+        self._missing.add(packets[-1].ticks)
+        ticks = [each.ticks for each in packets]
+        taken = self._output.begin(
+            lambda: self._path(first_track, packets[0].moment),
+            packets,
+            encoder,
+            owed=len(self._missing.intersection(ticks)),
+        )
+        self._missing.difference_update(ticks[:taken])
+
+    def _give_up(self, ticks: Iterable[int]) -> None:
+        """These pictures come into no clip any more: count those that should be in one."""
+        lost = self._missing.intersection(ticks)
+        self._missing -= lost
+        self._output.lose(len(lost))
 
     def _note(self, file: VideoFile) -> None:
         self._list.write(
@@ -159,6 +184,7 @@ class Clips:
         )
 
     def _path(self, track: int, first: Moment) -> Path:
+        self._folder.mkdir(exist_ok=True)
         when = f"{first.pts_seconds:09.3f}s"
         if self._live:
             when = datetime.fromtimestamp(first.utc, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"

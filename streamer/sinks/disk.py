@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from configs.schema import DiskSettings
+from streamer.patience import done_within
 from streamer.sinks.disk_file import DiskFile
 from streamer.sinks.outages import Output, OutputReport
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 1.0
 """What was written is on the disk itself, safe from a power cut, after about this."""
+CLOSE_SECONDS = 3.0
+NO_ANSWER = "the disk does not answer"
 MEGABYTE = 1e6
 
 
@@ -52,7 +55,8 @@ class Disk:
         self._lock = threading.Lock()
         self._files: set[DiskFile] = set()
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._stop = threading.Event()  # the thread's: each has one of its own
+        self._unclosed: dict[str, str] = {}
 
     def output(self, what: str, unit: str = "frames", *, needs_room: bool = False) -> Output:
         """The account of a new output; see :class:`Output`."""
@@ -61,8 +65,18 @@ class Disk:
         return made
 
     def reports(self) -> list[OutputReport]:
-        """What became of every output so far."""
-        return [output.report() for output in self._outputs]
+        """What became of every output so far, and of files that :meth:`close` could not close."""
+        unclosed = dict(self._unclosed)
+        reports = [output.report() for output in self._outputs]
+        reports = [
+            replace(each, reason=reason, broken=True)
+            if (reason := unclosed.pop(each.what, None)) is not None
+            else each
+            for each in reports
+        ]
+        return reports + [
+            OutputReport(name, 0, "frames", 1, reason, True) for name, reason in unclosed.items()
+        ]
 
     def lack_of_room(self, share: float = 1.0) -> OSError | None:
         """Why nothing large should be written now; None where there is room.
@@ -101,8 +115,10 @@ class Disk:
         with self._lock:
             self._files.add(file)
             if self._thread is None:
-                self._stop.clear()
-                self._thread = threading.Thread(target=self._work, name="sync", daemon=True)
+                self._stop = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._work, args=(self._stop,), name="sync", daemon=True
+                )
                 self._thread.start()
 
     def remove(self, file: DiskFile) -> None:
@@ -116,15 +132,25 @@ class Disk:
         thread.join()
 
     def close(self) -> None:
-        """Close what its writers left open, having failed themselves. Idempotent."""
+        """Close what its writers left open, having failed themselves. Idempotent.
+
+        It takes 3 s at most. What could not be closed stands in :meth:`reports`.
+        """
         with self._lock:
             left = tuple(self._files)
-        for file in left:
-            with contextlib.suppress(OSError):  # the writer's own failure is the one to be told
-                file.close()
 
-    def _work(self) -> None:
-        while not self._stop.wait(SYNC_SECONDS):
+        def close_all() -> None:
+            for file in left:
+                try:
+                    file.close()
+                except OSError as error:
+                    self._unclosed[file.path.name] = error.strerror or str(error)
+
+        if left and not done_within(CLOSE_SECONDS, close_all):
+            self._unclosed |= {each.path.name: NO_ANSWER for each in left if not each.closed}
+
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.wait(SYNC_SECONDS):
             with self._lock:
                 files = tuple(self._files)
             for file in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -22,14 +23,17 @@ class DiskFile:
         path: of the file.
         disk: where it lies.
         held: what is written waits in memory until :meth:`release`: only then the file is made.
+        keep: the file is there, and is gone on with after so many bytes.
 
     Raises:
-        OSError: it is there already or cannot be made.
+        OSError: it is there already, or with ``keep`` is not, or cannot be made.
     """
 
-    def __init__(self, path: Path, disk: Disk, *, held: bool = False) -> None:
+    def __init__(
+        self, path: Path, disk: Disk, *, held: bool = False, keep: int | None = None
+    ) -> None:
         self.path = path
-        self.size = 0
+        self.size = keep or 0
         """Bytes written, the end of the file."""
         self.closed = False
         """True after :meth:`close`."""
@@ -40,16 +44,31 @@ class DiskFile:
         self._waiting: bytearray | None = bytearray() if held else None
         self._held = b""
         self._file: io.FileIO | None = None
-        if not held:
+        if keep is not None:
+            self._go_on(keep)
+        elif not held:
             self._make()
 
     @property
     def removed(self) -> bool:
-        """True where nobody can find the file any more: it was closed, or it or its folder was
-        removed."""
+        """True where nobody can find the file any more: it was closed, it or its folder was
+        removed, or the disk does not know it."""
         if self.closed or self._file is None:
             return self.closed
-        return os.fstat(self._file.fileno()).st_nlink == 0
+        try:
+            return os.fstat(self._file.fileno()).st_nlink == 0
+        except OSError:  # a folder on the network that was made anew
+            return True
+
+    @property
+    def found(self) -> bool:
+        """True where its path leads to it: else it was removed, or another disk is there now."""
+        if self._file is None or self.removed:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let the next :meth:`write` make the file, what waits before it."""
@@ -105,33 +124,31 @@ class DiskFile:
         with self._lock:
             if self.closed or self._file is None:
                 return
-            if self.removed:
-                raise FileNotFoundError(errno.ENOENT, "it was removed")
-            if not self._dirty:
-                return
-            self._dirty = False
-            os.fsync(self._file.fileno())
-            if self._fresh:  # its name, too
-                _sync_folder(self.path.parent)
-                self._fresh = False
+            try:
+                self._flush(self._file)
+            except OSError as error:
+                # The system tells once. Flushing again would pass, and what is lost stays lost.
+                self._dirty, self._trouble = True, error
+                raise
 
     def sync_in_background(self) -> None:
-        """:meth:`sync` for the disk's thread: an error waits for the next :meth:`write`."""
-        try:
+        """:meth:`sync` for the disk's thread: an error waits for the next :meth:`write`, or for
+        the end."""
+        with contextlib.suppress(OSError):
             self.sync()
-        except OSError as error:
-            self._trouble = error
 
     def close(self) -> None:
         """Flush and close. Idempotent.
 
         Raises:
-            OSError: what was written did not get to the disk.
+            OSError: what was written did not get to the disk, now or before.
         """
         if self.closed:
             return
         try:
             self.sync()
+            if self._trouble is not None:
+                raise self._trouble
         finally:
             self._disk.remove(self)
             with self._lock:
@@ -156,6 +173,27 @@ class DiskFile:
         self._file = self.path.open("xb", buffering=0)
         self._disk.add(self)
         return self._file
+
+    def _go_on(self, size: int) -> None:
+        self._file = self.path.open("r+b", buffering=0)
+        self._disk.add(self)
+        try:
+            self.cut_back(size)
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to be told
+                self.close()
+            raise
+
+    def _flush(self, file: io.FileIO) -> None:
+        if self.removed:
+            raise FileNotFoundError(errno.ENOENT, "it was removed")
+        if not self._dirty:
+            return
+        self._dirty = False
+        os.fsync(file.fileno())
+        if self._fresh:  # its name, too
+            _sync_folder(self.path.parent)
+            self._fresh = False
 
     def _put(self, data: bytes) -> None:
         file = self._file

@@ -100,8 +100,8 @@ class Packet:
     data: bytes
     ticks: int
     """When it is shown, on the encoder's clock: strictly increasing."""
-    step: int
-    """Ticks since the picture before; how long the last picture of a file is shown."""
+    duration: int
+    """Ticks for which it is shown where it is the last of a file: as long as is usual."""
     key: bool
     """True where a file can begin with it."""
     moment: Moment
@@ -146,7 +146,7 @@ class Encoder:
         """What a file's stream is made after."""
         self._origin = 0.0
         self._ticks: int | None = None
-        self._step = round(FIRST_STEP_SECONDS * codec.ticks_per_second)
+        self._usual = self._step = round(FIRST_STEP_SECONDS * codec.ticks_per_second)
         self._inside: deque[tuple[int, Moment]] = deque()
         self._key_pts = 0.0
         self._since_key = 0
@@ -166,7 +166,7 @@ class Encoder:
         assert self._ticks is not None
         frame.pts, frame.time_base = self._ticks, self.time_base
         frame.pict_type = PictureType.I if self._wants_key(moment, key) else PictureType.NONE
-        self._inside.append((self._step, moment))
+        self._inside.append((self._usual, moment))
         return self._drain(frame)
 
     def finish(self) -> list[Packet]:
@@ -185,10 +185,12 @@ class Encoder:
             return
         ticks = round((pts_seconds - self._origin) * rate)
         if not -rate < ticks - self._ticks < LONGEST_GAP_SECONDS * rate:
-            ticks = self._ticks + self._step
+            ticks = self._ticks + self._usual
             self._origin = pts_seconds - ticks / rate
         ticks = max(ticks, self._ticks + 1)
-        self._step, self._ticks = ticks - self._ticks, ticks
+        step, self._ticks = ticks - self._ticks, ticks
+        # A camera that was away for minutes is one long step, and shown no longer for that.
+        self._usual, self._step = min(step, self._step), step
 
     def _wants_key(self, moment: Moment, asked: bool) -> bool:
         self._since_key += 1
@@ -205,10 +207,10 @@ class Encoder:
             raise self._failed(error) from error
         packets = []
         for packet in ready:
-            step, moment = self._inside.popleft()
+            duration, moment = self._inside.popleft()
             assert packet.pts is not None
             key = packet.is_keyframe
-            packets.append(Packet(bytes(packet), packet.pts, step, key, moment))
+            packets.append(Packet(bytes(packet), packet.pts, duration, key, moment))
         return packets
 
     def _failed(self, error: Exception) -> StreamError:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
 import math
+import os
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +19,11 @@ from streamer.types import StreamError
 
 BEARING_DIGITS = 5
 """Of degrees: less than a tenth of a pixel of a long lens."""
+HEAD_BYTES = 256
+"""By so much of its beginning a file is known again."""
+BLOCK_BYTES = 65536
+RECENT = 1000
+"""Writes whose lines are counted as lost if they did not get to a disk that was unplugged."""
 
 
 class LineFile:
@@ -23,7 +32,8 @@ class LineFile:
     Every :meth:`write` is one unbuffered write of whole lines, so that whatever ends the program
     leaves no half line behind and somebody who follows the file sees each frame at once. Lines that
     cannot be written, because the disk is full, say, are lost and counted; it goes on with the
-    first that can.
+    first that can, after the last whole line. So it does when its disk was away meanwhile; where
+    something else lies at its path by then, in NAME-0002.
 
     Args:
         path: of the file.
@@ -34,7 +44,7 @@ class LineFile:
     """
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
-        self._path = path
+        self._path = self._first_path = path
         self._disk = disk or Disk(path.parent)
         try:
             self._file = DiskFile(path, self._disk)
@@ -42,6 +52,8 @@ class LineFile:
             raise StreamError(f"cannot write {path}: {error.strerror or error}") from error
         self._output = self._disk.output(path.name, "lines")
         self._whole = 0
+        self._head = b""
+        self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)  # ends and numbers of lines
 
     def write(self, lines: str) -> None:
         """Append text that ends with a line break, or nothing."""
@@ -50,35 +62,52 @@ class LineFile:
         if not self._output.ready():
             self._output.lose(lines.count("\n"))
             return
-        try:
-            if self._output.reason is not None:
-                self._mend()
-            self._file.write(lines.encode())
-        except OSError as error:
-            self._output.fail(self._path, error)
-            self._output.lose(lines.count("\n"))
+        data, count = lines.encode(), lines.count("\n")
+        if not self._output.attempt(self._path, lambda: self._append(data)):
+            self._output.lose(count)
             with contextlib.suppress(OSError):  # else it is tried again before the next line
                 self._file.cut_back(self._whole)
-        else:
-            self._whole = self._file.size
-            self._output.succeed(self._path)
+            return
+        self._head = self._head or data[:HEAD_BYTES]
+        self._whole = self._file.size
+        self._recent.append((self._whole, count))
+        self._output.succeed(self._path)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        try:
-            self._file.close()
-        except OSError as error:
-            self._output.fail(self._path, error)
+        self._output.attempt(self._path, self._file.close)
+
+    def _append(self, data: bytes) -> None:
+        if self._output.reason is not None:
+            self._mend()
+        self._file.write(data)
 
     def _mend(self) -> None:
-        """Get ready to go on after the last whole line; in a new file where it was removed."""
-        if self._file.removed:
-            with contextlib.suppress(OSError):  # nobody can read the old one any more
-                self._file.close()
-            self._file = DiskFile(self._path, self._disk)
-            self._whole = 0
-        else:
-            self._file.cut_back(self._whole)
+        """Get ready to go on after the last whole line of what lies at the path by now.
+
+        Raises:
+            OSError: that cannot be done yet.
+        """
+        if self._file.found:
+            with contextlib.suppress(OSError):  # a file may be dead, and the disk under it not
+                self._file.cut_back(self._whole)
+                return
+        with contextlib.suppress(OSError):  # that it has a problem is why we are here
+            self._file.close()
+        for number in itertools.count(2):
+            try:
+                self._whole = _whole_lines(self._path, self._head, self._whole)
+                self._file = DiskFile(self._path, self._disk, keep=self._whole)
+            except FileNotFoundError:
+                self._file = DiskFile(self._path, self._disk)
+                self._whole, self._head = 0, b""
+            except FileExistsError:  # somebody else's: it stays
+                self._path = self._first_path.with_stem(f"{self._first_path.stem}-{number:04d}")
+                continue
+            else:
+                self._output.lose(sum(count for end, count in self._recent if end > self._whole))
+            self._recent.clear()
+            return
 
     def __enter__(self) -> LineFile:
         return self
@@ -90,6 +119,26 @@ class LineFile:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _whole_lines(path: Path, head: bytes, most: int) -> int:
+    """Bytes in the whole lines of a file, of the first ``most`` bytes.
+
+    Raises:
+        FileExistsError: it does not begin with ``head``.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if not head.startswith(file.read(len(head) or 1)):
+            raise FileExistsError(errno.EEXIST, "another file lies there")
+        end = min(file.seek(0, os.SEEK_END), most)
+        while end > 0:
+            start = max(0, end - BLOCK_BYTES)
+            file.seek(start)
+            if (found := file.read(end - start).rfind(b"\n")) >= 0:
+                return start + found + 1
+            end = start
+    return 0
 
 
 def to_line(record: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,16 @@ class Output:
             return None
         self._next_look = now + CHECK_ROOM_SECONDS
         return self._disk.lack_of_room()
+
+    def attempt(self, where: Path, work: Callable[[], None]) -> bool:
+        """Do some work on the disk; False where it fails: an ``OSError`` ends here, as a
+        :meth:`fail`."""
+        try:
+            work()
+        except OSError as error:
+            self.fail(where, error)
+            return False
+        return True
 
     def fail(self, where: Path, error: OSError) -> None:
         """It could not be written."""

@@ -11,6 +11,8 @@ from configs.schema import ClipSettings, RecordSettings
 
 log = logging.getLogger(__name__)
 
+TRY_AGAIN = "cannot delete %s: %s; it is tried again, and counts until then"
+
 
 class Retention:
     """Knows the files that this run has finished, and deletes those that need not be kept.
@@ -29,6 +31,7 @@ class Retention:
         self._numbers = itertools.count()
         self._total = 0
         self._open: dict[Path, int] = {}
+        self._stuck: set[Path] = set()
         self.deleted = 0
         """Files deleted so far."""
 
@@ -56,16 +59,24 @@ class Retention:
 
     def enforce(self, now_pts: float) -> None:
         """Delete what need not be kept at this time of the source's clock."""
+        stuck = []
         while self._finished and self._too_much(now_pts):
-            _, _, path, size = heapq.heappop(self._finished)
-            self._total -= size
+            oldest = heapq.heappop(self._finished)
+            _, _, path, size = oldest
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                log.warning("cannot delete %s: %s", path, error.strerror or error)
+                told = path in self._stuck
+                reason = error.strerror or error
+                log.log(logging.DEBUG if told else logging.WARNING, TRY_AGAIN, path, reason)
+                stuck.append(oldest)
             else:
+                self._total -= size
                 self.deleted += 1
                 log.debug("deleted %s: no longer kept", path)
+        for each in stuck:
+            heapq.heappush(self._finished, each)
+        self._stuck |= {path for _, _, path, _ in stuck}
 
     def _too_much(self, now_pts: float) -> bool:
         if self._seconds is not None and now_pts - self._finished[0][0] > self._seconds:

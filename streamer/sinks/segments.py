@@ -59,8 +59,8 @@ class Segments:
 
     @property
     def wants_key(self) -> bool:
-        """True where the next picture should be a key frame: a new file is due."""
-        return self._output.file is None or self._due
+        """True where the next picture should be a key frame: a file is to be begun."""
+        return self._due or (self._output.file is None and self._output.ready)
 
     @property
     def _due(self) -> bool:
@@ -79,7 +79,8 @@ class Segments:
         if packet.key and self._due:
             self._output.finish()
         if self._output.file is None and packet.key and self._output.ready:
-            self._output.begin(self._next_path(), [packet], encoder)
+            if not self._output.begin(self._next_path, [packet], encoder):
+                self._output.lose(1)
         else:
             self._output.write(packet)
 

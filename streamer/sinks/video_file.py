@@ -147,14 +147,14 @@ class VideoFile:
         """
         made: Any = av.Packet(packet.data)
         made.pts = made.dts = packet.ticks - self._origin
-        made.time_base, made.duration = self._time_base, packet.step
+        made.time_base, made.duration = self._time_base, packet.duration
         made.is_keyframe = packet.key
         made.stream = self._stream
         self.frames += 1
         self.packet_bytes += len(packet.data)
         self.last = packet.moment
         self._run(lambda container: container.mux(made))
-        self._end = packet.ticks - self._origin + packet.step
+        self._end = packet.ticks - self._origin + packet.duration
         if self._file.size > self._whole:  # a fragment went out: what came before this packet
             self._whole, self.saved = self._file.size, self.frames - 1
 

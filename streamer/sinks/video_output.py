@@ -27,6 +27,7 @@ class VideoOutput:
     ) -> None:
         self.file: VideoFile | None = None
         """The open one."""
+        self._early = 0  # so many packets at its beginning were not to be lost
         self._disk = disk
         self._retention = retention
         self._done = done
@@ -37,15 +38,42 @@ class VideoOutput:
         """Whether a file can be begun now: no outage, or time to try again."""
         return self._output.ready()
 
-    def begin(self, path: Path, packets: Sequence[Packet], encoder: Encoder) -> None:
-        """Begin a file with these packets, the first of which is a key frame.
+    def begin(
+        self,
+        path: Callable[[], Path],
+        packets: Sequence[Packet],
+        encoder: Encoder,
+        owed: int = 1,
+    ) -> int:
+        """Begin a file with these packets. Gives how many of them it took, the first ones; none is
+        counted as lost here.
+
+        Args:
+            path: finds out the file's.
+            packets: the first is a key frame.
+            encoder: where they come from.
+            owed: so many of them, the last ones, are lost if the file should fail later.
 
         Raises:
             StreamError: the format refuses them.
         """
-        self.file = VideoFile(path, self._disk, encoder, packets[0])
+
+        def make() -> None:
+            self.file = VideoFile(path(), self._disk, encoder, packets[0])
+
+        if not self._output.attempt(self._disk.folder, make):
+            return 0
+        begun = self.file
+        assert begun is not None
+        self._early = len(packets)
         for packet in packets:
+            if self.file is not begun:  # it failed, or there is no room
+                return begun.saved
             self.write(packet)
+        if self.file is not begun:
+            return begun.saved
+        self._early = len(packets) - owed
+        return len(packets)
 
     def write(self, packet: Packet) -> None:
         """Append a packet to the open file, or count it as lost where there is none.
@@ -58,10 +86,8 @@ class VideoOutput:
             self._output.lose()
             return
         saved = file.saved
-        try:
-            file.write(packet)
-        except OSError as error:
-            self._give_up(file, error)
+        if not self._output.attempt(file.path, lambda: file.write(packet)):
+            self._give_up(file)
             return
         if file.saved > saved:
             self._output.succeed(file.path)
@@ -71,8 +97,16 @@ class VideoOutput:
             self._output.fail(file.path, lack)
 
     def miss(self, moment: Moment) -> None:
-        """A picture could not be written, and no packet was made of it."""
-        self._output.lose()
+        """A picture could not be written."""
+        self.lose(1)
+        self.wait(moment)
+
+    def lose(self, count: int) -> None:
+        """So many pictures were not written."""
+        self._output.lose(count)
+
+    def wait(self, moment: Moment) -> None:
+        """Nothing can be written at this moment."""
         self._retention.enforce(moment.pts_seconds)  # which may make room
 
     def finish(self) -> None:
@@ -84,18 +118,15 @@ class VideoOutput:
         file = self.file
         if file is None:
             return
-        try:
-            file.finish()
-        except OSError as error:
-            self._give_up(file, error)
-        else:
+        if self._output.attempt(file.path, file.finish):
             self._output.succeed(file.path)
             self._let_go(file)
+        else:
+            self._give_up(file)
 
-    def _give_up(self, file: VideoFile, error: OSError) -> None:
+    def _give_up(self, file: VideoFile) -> None:
         kept = file.discard()
-        self._output.fail(file.path, error)
-        self._output.lose(file.frames - file.saved)
+        self._output.lose(max(0, file.frames - max(file.saved, self._early)))
         if kept:
             self._let_go(file)
         else:

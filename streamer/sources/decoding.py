@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import av
@@ -14,6 +15,7 @@ from streamer.sources.base import Corrupt
 from streamer.types import StreamError
 
 _USUAL_FPS = 25.0
+_REMEMBERED_PACKETS = 64  # more than a decoder holds back
 _HEALED_AFTER_FRAMES = 300  # streams without key frames refresh the picture bit by bit
 
 
@@ -70,6 +72,8 @@ class Decoder:
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
         self._damaged_for: int | None = None
+        self._holed = False
+        self._suspect: deque[int | None] = deque(maxlen=_REMEMBERED_PACKETS)
 
     @property
     def damaged(self) -> bool:
@@ -82,10 +86,8 @@ class Decoder:
         A packet that cannot be decoded and a frame that the decoder marks as damaged are
         ``Corrupt``.
         """
-        # Parts of it got lost on the way, as the container's counters tell.
-        holed = packet is not None and packet.is_corrupt
-        if holed:
-            self._damaged_for = 0
+        if packet is not None:
+            self._heed(packet)
         try:
             frames = self._stream.decode(packet)
         except av.FFmpegError:
@@ -99,9 +101,22 @@ class Decoder:
                 continue
             if self._damaged_for is not None:
                 self._damaged_for += 1
-                if (frame.key_frame and not holed) or self._damaged_for > _HEALED_AFTER_FRAMES:
+                whole = frame.key_frame and frame.pts not in self._suspect
+                if whole or self._damaged_for > _HEALED_AFTER_FRAMES:
                     self._damaged_for = None
             yield frame
+
+    def _heed(self, packet: Packet[VideoStream]) -> None:
+        """Note that parts of a packet got lost on the way, as the container's counters tell.
+
+        For MPEG-TS it may be the packet before the damaged one that FFmpeg marks: its parser takes
+        in the hole while it looks for a picture's end. So one that follows is suspect as well.
+        """
+        before, self._holed = self._holed, packet.is_corrupt
+        if self._holed:
+            self._damaged_for = 0
+        if self._holed or before:
+            self._suspect.append(packet.pts)
 
 
 def reason(error: av.FFmpegError | OSError) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import threading
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import av
@@ -44,6 +45,11 @@ class _Handover:
         self._items: deque[Item] = deque()
         self._change = threading.Condition()
         self._over = False
+        self._data_seconds = -math.inf
+
+    def note_data(self) -> None:
+        """Data came, though perhaps no picture: there is no silence."""
+        self._data_seconds = time.monotonic()
 
     def put(self, item: Item) -> bool:
         """Hand over; waits for room. False once it is over."""
@@ -58,15 +64,18 @@ class _Handover:
         """The next item.
 
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: for so long none came, and no data either.
             InterruptedError: it is over.
         """
+        began = time.monotonic()
         with self._change:
-            self._change.wait_for(lambda: self._over or bool(self._items), timeout_seconds)
+            while not (self._over or self._items):
+                left = max(began, self._data_seconds) + timeout_seconds - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self._change.wait(left)
             if self._over:
                 raise InterruptedError
-            if not self._items:
-                raise TimeoutError
             self._change.notify_all()
             return self._items.popleft()
 
@@ -173,20 +182,23 @@ class LiveSource(BaseSource):
             with self._connect() as container:
                 stream = video_stream(container, self.address)
                 handover.put(_Opened())
-                for picture in self._decoded(container, stream):
+                for picture in self._decoded(container, stream, handover.note_data):
                     if not handover.put(picture):
                         return
             handover.put(None)
         except BaseException as error:
             handover.put(error)
 
-    def _decoded(self, container: InputContainer, stream: VideoStream) -> Pictures:
+    def _decoded(
+        self, container: InputContainer, stream: VideoStream, note_data: Callable[[], None]
+    ) -> Pictures:
         clock = StreamClock(frame_period(stream))
         decoder = Decoder(stream)
         first = last = None
         utc_minus_pts: float | None = None
         try:
             for packet in container.demux(stream):
+                note_data()
                 utc_minus_pts = _utc_minus_pts(packet, utc_minus_pts)
                 for frame in decoder(packet if packet.size else None):
                     if isinstance(frame, Corrupt):

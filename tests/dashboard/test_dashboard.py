@@ -2,6 +2,7 @@
 
 import io
 import logging
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -55,6 +56,9 @@ def test_a_long_name_is_cut_and_no_number() -> None:
 def test_the_last_line_gives_the_whole_run_s_rate() -> None:
     ended = SourceSnapshot("a", "", "ended", processed=40, fps_in=0.0, fps_out=0.2, fps_mean=24.9)
     assert status_line(ended).startswith("a: ended, 40 frames, 24.9 fps, latency")
+    assert "0 corrupt, 0 tracks" in status_line(ended)
+    marked = replace(ended, frozen=7, damaged=3)
+    assert "0 corrupt, 7 frozen, 3 damaged, 0 tracks" in status_line(marked)
 
 
 def test_a_failed_source_says_why_without_its_password() -> None:

@@ -225,6 +225,25 @@ def test_who_hurries_does_not_wait_for_a_part_that_hangs_and_the_books_balance(
     pipeline._threads[0].join(5)
 
 
+def test_a_sink_that_takes_its_time_to_close_is_no_thread_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The user's program for events may take 4 s at the end."""
+    monkeypatch.setattr(streamer.pipeline, "FILES_GRACE_SECONDS", 0.1)
+
+    class SlowToClose(FakeSink):
+        def close(self) -> None:
+            time.sleep(0.5)
+            super().close()
+
+    sinks = SlowToClose(), FakeSink()
+    stream = Stream(FakeSource(live=True, frames=10**6, interval=0.01), FakeTracker(), sinks)
+    pipeline = Pipeline([stream], FakeDetector(), settings())
+    report = pipeline.run(lambda snapshot: snapshot.sources[0].processed < 5, tick_seconds=0.01)
+    check_books(report, [sinks[0]])
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def test_progress_after_a_stop_keeps_slow_sinks_from_being_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

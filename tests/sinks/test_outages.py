@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import os
@@ -13,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,9 +23,11 @@ from hypothesis import strategies as st
 from recordings import in_order, numbers_in, picture
 from sink_results import result_of, tracks_at
 
-from configs.schema import DiskSettings, RecordSettings, StreamSettings
+import streamer.sinks.disk
+from configs.schema import ClipSettings, DiskSettings, RecordSettings, StreamSettings
 from streamer.protocols import Sink
 from streamer.sinks.disk import Disk
+from streamer.sinks.disk_file import DiskFile
 from streamer.sinks.factory import build_sinks
 from streamer.sinks.files import LineFile
 from streamer.sinks.record import Recorder
@@ -345,6 +350,233 @@ def test_an_error_of_the_disk_behind_the_writers_back_is_told(
     numbers = [line["number"] for line in whole_lines(tmp_path / "frames.jsonl")]
     assert numbers[0] == 1
     assert numbers[-1] == 3
+
+
+def stale(*_: object) -> None:
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+
+def test_a_network_folder_that_has_forgotten_the_file_ends_it_and_a_new_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(tmp_path, AT_ONCE)
+    settings = RecordSettings.model_validate(ENCODING)
+    recorder = Recorder(tmp_path / "annotated.mp4", settings, disk=disk)
+    for number in range(60):
+        recorder.write(picture(number), number / 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stale)
+        patch.setattr(DiskFile, "write", stale)
+        for number in range(60, 120):
+            recorder.write(picture(number), number / 30)
+    for number in range(120, 180):
+        recorder.write(picture(number), number / 30)
+    recorder.close()
+    assert "Stale file handle" in errors(caplog)[0]
+    assert len(errors(caplog)) == 1
+    assert numbers_in(in_order(tmp_path)[-1])[-1] == 179
+
+
+def test_a_folder_in_which_nothing_can_be_looked_up_is_an_outage(
+    own_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(own_folder, AT_ONCE)
+    settings = RecordSettings.model_validate({**ENCODING, "segment_seconds": 1})
+    recorder = Recorder(own_folder / "annotated.mp4", settings, disk=disk)
+    for number in range(45):
+        recorder.write(picture(number), number / 30)
+    own_folder.chmod(0)
+    for number in range(45, 100):
+        recorder.write(picture(number), number / 30)
+    own_folder.chmod(0o755)
+    for number in range(100, 150):
+        recorder.write(picture(number), number / 30)
+    recorder.close()
+    assert len(errors(caplog)) == 1
+    assert "Permission denied" in errors(caplog)[0]
+    shown = sum(frames_of(path) for path in in_order(own_folder))
+    assert 150 - shown == disk.reports()[0].lost >= 40
+
+
+def write_tracked(folder: Path, disk: Disk, *, refuses: str) -> list[Path]:
+    """Clips of 10 s, of which 8 s are tracked, while nothing can be made in one of the folders."""
+    (folder / "clips").mkdir()
+    recorder = Recorder(
+        folder / "annotated.mp4",
+        RecordSettings.model_validate(ENCODING),
+        clips=ClipSettings(enabled=True),
+        disk=disk,
+    )
+    (folder / refuses).chmod(0o555)
+    for number in range(300):
+        recorder.write(picture(number), number / 30, tracks=[1] if number >= 60 else [])
+    recorder.close()
+    folder.chmod(0o755)
+    return [*(folder / "clips").iterdir()]
+
+
+def test_clips_count_each_picture_once_however_often_they_are_tried(own_folder: Path) -> None:
+    disk = Disk(own_folder, AT_ONCE)
+    assert write_tracked(own_folder, disk, refuses="clips") == []
+    lost = {report.what: report.lost for report in disk.reports()}
+    assert lost["clips"] == 240
+
+
+def test_pictures_that_a_clip_brings_back_after_an_outage_are_not_lost(own_folder: Path) -> None:
+    disk = Disk(own_folder, AT_ONCE)
+    clips = own_folder / "clips"
+    clips.mkdir()
+    recorder = Recorder(
+        own_folder / "annotated.mp4",
+        RecordSettings.model_validate({**ENCODING, "enabled": False}),
+        clips=ClipSettings(enabled=True, before_seconds=3),
+        disk=disk,
+    )
+    clips.chmod(0o555)
+    for number in range(400):
+        if number == 300:
+            clips.chmod(0o755)
+        recorder.write(picture(number), number / 30, tracks=[1] if number >= 60 else [])
+    recorder.close()
+    (clip,) = clips.iterdir()
+    shown = numbers_in(clip)
+    assert shown == list(range(shown[0], 400))
+    assert shown[0] <= 300 - 3 * 30
+    (lost,) = [report.lost for report in disk.reports() if report.what == "clips"]
+    assert lost == shown[0] - 60
+
+
+def test_a_recording_that_cannot_be_written_makes_clips_no_larger(own_folder: Path) -> None:
+    disk = Disk(own_folder, DiskSettings(min_free_mb=0, retry_seconds=1000))
+    (clip,) = write_tracked(own_folder, disk, refuses=".")
+    with av.open(str(clip)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert len(packets) == 300
+    assert sum(packet.is_keyframe for packet in packets) < 10
+
+
+class Unplugged:
+    """What is left of an open file whose disk was pulled out: only its number and its end."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.fileno, self.close = file.fileno, file.close
+
+    def __getattr__(self, name: str) -> object:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("kept", ["all", "half", "nothing", "no file", "another's"])
+def test_a_log_goes_on_when_its_disk_is_plugged_in_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: str
+) -> None:
+    disk = Disk(tmp_path, AT_ONCE)
+    path = tmp_path / "frames.jsonl"
+    with LineFile(path, disk) as file:
+        for number in range(10):
+            file.write(f'{{"number":{number}}}\n')
+        real = file._file
+        assert real._file is not None
+        real._file = Unplugged(real._file)  # type: ignore[assignment]
+        file.write('{"number":10}\n')
+        assert "Input/output error" in errors(caplog)[0]
+        if kept == "half":  # what had not got to the disk is gone, in the middle of a line
+            path.write_bytes(path.read_bytes()[:71])
+        elif kept == "nothing":
+            path.write_bytes(b"")
+        elif kept == "no file":
+            path.unlink()
+        elif kept == "another's":
+            path.write_text("somebody's\n")
+        time.sleep(0.001)
+        for number in range(11, 14):
+            file.write(f'{{"number":{number}}}\n')
+    if kept == "another's":
+        assert path.read_text() == "somebody's\n"
+        path = tmp_path / "frames-0002.jsonl"
+    first = {"all": 10, "half": 5}.get(kept, 0)
+    assert [line["number"] for line in whole_lines(path)] == [*range(first), 11, 12, 13]
+    (report,) = disk.reports()
+    assert report.lost == 1 + {"half": 5, "nothing": 10}.get(kept, 0)
+    assert not report.broken
+
+
+def test_an_error_of_the_disk_after_the_last_line_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux tells of what it could not write once: it is not forgotten until the end."""
+    failed = threading.Event()
+
+    def fsync(handle: int) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    disk = Disk(tmp_path, AT_ONCE)
+    with LineFile(tmp_path / "frames.jsonl", disk) as file:
+        file.write("{}\n")
+        assert failed.wait(5)
+    (report,) = disk.reports()
+    assert report.broken
+    assert report.reason == "Input/output error"
+
+
+def test_closing_ends_though_the_disk_does_not_answer_and_says_which_file_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda handle: answers.wait(30))
+    monkeypatch.setattr(streamer.sinks.disk, "CLOSE_SECONDS", 0.2)
+    disk = Disk(tmp_path, AT_ONCE)
+    file = LineFile(tmp_path / "frames.jsonl", disk)
+    file.write("{}\n")
+    started = time.monotonic()
+    disk.close()
+    assert time.monotonic() - started < 10
+    (report,) = disk.reports()
+    assert report.broken
+    assert report.reason == "the disk does not answer"
+    answers.set()
+    file.close()
+
+
+def test_an_error_of_closing_what_a_writer_left_open_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, AT_ONCE)
+    LineFile(tmp_path / "frames.jsonl", disk).write("{}\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", stale)
+        disk.close()
+    (report,) = disk.reports()
+    assert (report.broken, report.reason) == (True, "Stale file handle")
+
+
+def test_the_thread_that_flushes_ends_with_the_last_file_while_another_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamer.sinks.disk, "SYNC_SECONDS", 0.001)
+    threads = threading.active_count()
+    flushing, go_on = threading.Event(), threading.Event()
+
+    def slowly(file: DiskFile) -> None:
+        flushing.set()
+        go_on.wait(10)
+
+    disk = Disk(tmp_path, AT_ONCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskFile, "sync_in_background", slowly)
+        last = DiskFile(tmp_path / "last", disk)
+        assert flushing.wait(10)
+        closing = threading.Thread(target=last.close, daemon=True)
+        closing.start()
+        while not last.closed and disk._thread is not None:
+            time.sleep(0.001)
+    with LineFile(tmp_path / "next", disk):
+        go_on.set()
+        closing.join(5)
+        assert not closing.is_alive()
+    assert threading.active_count() == threads
 
 
 def empty(folder: Path) -> None:

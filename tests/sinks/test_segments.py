@@ -12,6 +12,7 @@ from sink_results import result_of
 from configs.schema import RecordSettings, StreamSettings
 from streamer.sinks.factory import build_sinks
 from streamer.sinks.record import Recorder
+from streamer.sinks.retention import Retention
 from streamer.sinks.segments import Limits
 
 
@@ -50,6 +51,18 @@ def test_a_segment_says_when_it_starts(tmp_path: Path) -> None:
     with av.open(str(second)) as container:
         assert container.metadata["creation_time"].startswith("2026-02-02T02:40:02")
         assert container.metadata["comment"] == "starts at pts 102.000000 s of the source"
+
+
+def test_a_camera_that_was_away_makes_a_file_no_longer_than_time_passed(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "annotated.mp4", fast(), live=True)
+    for number in range(60):
+        recorder.write(picture(number), number / 30 + (400 if number >= 30 else 0))
+    recorder.close()
+    (path,) = in_order(tmp_path)
+    assert numbers_in(path) == list(range(60))
+    with av.open(str(path)) as container:
+        assert container.duration is not None
+        assert container.duration / av.time_base == pytest.approx(402, abs=0.1)
 
 
 def test_segments_by_size_stay_near_it(tmp_path: Path) -> None:
@@ -150,6 +163,26 @@ def test_a_recording_stays_below_its_share_of_the_disk(tmp_path: Path) -> None:
 def test_the_newest_file_is_never_deleted(tmp_path: Path) -> None:
     paths = record(tmp_path, 55, segment_seconds=1, keep_gb=1e-9)
     assert [numbers_in(path) for path in paths] == [list(range(50, 55))]
+
+
+def test_a_file_that_cannot_be_deleted_is_tried_again_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    retention = Retention(fast(keep_hours=1))
+    paths = [tmp_path / name for name in ("first.mp4", "second.mp4", "third.mp4")]
+    paths[0].mkdir()  # what no program deletes as it does a file
+    for number, path in enumerate(paths):
+        if number:
+            path.write_text("a video")
+        retention.finish(path, 7, number * 3600)
+    retention.enforce(2.5 * 3600)
+    assert [path.exists() for path in paths] == [True, False, True]
+    assert caplog.text.count("cannot delete") == 1
+    paths[0].rmdir()
+    paths[0].write_text("a video")
+    retention.enforce(2.6 * 3600)
+    assert [path.exists() for path in paths] == [False, False, True]
+    assert retention.deleted == 2
 
 
 def test_segments_of_a_clock_that_is_not_there_yet_have_no_date(tmp_path: Path) -> None:

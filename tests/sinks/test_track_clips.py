@@ -91,6 +91,14 @@ def test_a_long_clip_goes_on_in_the_next_and_no_frame_is_lost(tmp_path: Path) ->
     assert "track-000001" in str(clips[-1]["file"])
 
 
+def test_the_seconds_after_a_track_are_kept_across_the_end_of_a_long_clip(tmp_path: Path) -> None:
+    clips = record(tmp_path, {1: (2.0, 3.5)}, 10, max_seconds=4, after_seconds=3)
+    shown = [numbers_in(tmp_path / str(clip["file"])) for clip in clips]
+    assert shown == [list(range(40)), list(range(40, 65))]
+    assert clips[1]["tracks"] == []
+    assert "track-000001" in str(clips[1]["file"])
+
+
 def test_a_picture_of_another_size_goes_on_in_a_clip_of_its_own(tmp_path: Path) -> None:
     tracks = {1: (2.0, 8.0)}
     clips = record(tmp_path, tracks, 9, wide=(4.0, 6.0), before_seconds=0, after_seconds=0.5)

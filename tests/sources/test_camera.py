@@ -3,6 +3,7 @@
 import errno
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import av
 import numpy as np
 import pytest
 from av.container import InputContainer
-from media import write_video
+from media import number_in, numbered, write_video
 
+import streamer.sources.live
 from configs.schema import SourceSettings
 from streamer.sources.camera import CameraSource
 from streamer.types import StreamError
@@ -146,3 +148,52 @@ def test_a_driver_that_hangs_can_be_interrupted_and_left(thermal: Path) -> None:
     source.close()
     assert time.monotonic() - before < 2
     let_go.set()
+
+
+class Paced:
+    """A container whose packets come one every 20 ms, as over a network."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def __enter__(self) -> "Paced":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def demux(self, stream: Any) -> Iterator[Any]:
+        for packet in self._container.demux(stream):
+            time.sleep(0.02)
+            yield packet
+
+
+def test_data_without_a_picture_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever joins a stream in the middle waits for its next key frame, which may be far."""
+    images = [numbered(k) for k in range(90)]
+    options = {"g": "60", "bf": "0", "sc_threshold": "0"}
+    path = write_video(tmp_path / "whole.ts", images, options=options)
+    with av.open(str(path)) as container:
+        second = [packet.pos for packet in container.demux(video=0) if packet.size][1]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(path.read_bytes()[second // 188 * 188 :])
+    monkeypatch.setattr(streamer.sources.live, "_GRACE_SECONDS", 0.1)
+    source = CameraSource(
+        "0",
+        SourceSettings(),
+        "camera",
+        lambda device, _: Paced(av.open(str(joined))),  # type: ignore[arg-type, return-value]
+    )
+    source.open()
+    source.read_timeout_seconds = 0.4
+    try:
+        frame = source.read()
+    finally:
+        source.close()
+    assert frame is not None
+    assert number_in(frame.image) == 60

@@ -143,7 +143,7 @@ def test_a_lost_datagram_is_marked_though_the_decoder_may_not_notice(tmp_path: P
                 wrong += 1
                 unmarked += not frame.damaged
     assert wrong > 100
-    assert unmarked < 0.15 * wrong  # by what the decoder notices alone it would be 0.4
+    assert unmarked == 0  # by what the decoder notices alone it would be 0.4 of them
 
 
 @pytest.mark.parametrize("second", ["size", "format"])
