@@ -22,6 +22,7 @@ a place that blinks is known after a few of them."""
 _SIGMAS = 2.0
 """A cell is worse than the background where it has so many standard deviations, and one detection,
 more than the background gives."""
+_STEP = 1.2
 _PRIOR_FRAMES = 300.0
 """What is expected of the whole picture counts like so many frames."""
 _PARTS = 4
@@ -46,7 +47,8 @@ class ClutterMap:
         self._per_frame = per_frame
         self._shape: tuple[int, ...] = _USUAL_SHAPE
         self._counts: FloatArray | None = None
-        self._frames = self._births = 0.0
+        self._frames = 0.0
+        self._births = self._birth_frames = 0.0
         self.background = 0.0
         """Density that is exceeded at few places only, a px^2 and frame."""
         self._until_settled = 0
@@ -66,21 +68,23 @@ class ClutterMap:
         Returns:
             The share of each count that is left, for counts that are kept elsewhere.
         """
-        keep = math.exp(-dt / MEMORY_SECONDS)
+        keep = left = math.exp(-dt / MEMORY_SECONDS)
         if shape is not None and (not still or self._counts is None or shape != self._shape):
             self._shape = shape
             # A row and a column on each side have nothing, so that every cell has eight neighbours.
             self._counts = np.zeros((shape[0] // CELL_PX + 3, shape[1] // CELL_PX + 3))
-            self._frames = self._births = 0.0
+            self._frames = 0.0
             self._until_settled = 0
+            left = 0.0
         if self._counts is not None:
             self._counts *= keep
         self._frames = self._frames * keep + 1.0
         self._births *= keep
+        self._birth_frames = self._birth_frames * keep + 1.0
         self._until_settled -= 1
         if self._until_settled <= 0:
             self._settle()
-        return keep
+        return left
 
     def add(self, xy: FloatArray, hits: FloatArray) -> None:
         """Tracks ended that were none of targets.
@@ -111,13 +115,15 @@ class ClutterMap:
         # Chance alone makes some cells look worse than others, and that would keep targets out.
         worse = counts > usual + _SIGMAS * math.sqrt(usual) + 1
         dense = np.where(worse, rate / CELL_PX**2, 0.0)
-        return np.maximum(self.background, dense)
+        # In coarse steps above the background: few thresholds have to be worked out.
+        times = np.maximum(dense / self.background, 1.0)
+        return np.asarray(self.background * _STEP ** np.round(np.log(times) / math.log(_STEP)))
 
     @property
     def births_per_frame(self) -> float:
-        """How many tracks false detections start in a frame."""
+        """How many tracks false detections start in a frame, wherever the camera looks."""
         total = _PRIOR_FRAMES * self._per_frame + self._births
-        return max(self._per_frame, total / (_PRIOR_FRAMES + self._frames))
+        return max(self._per_frame, total / (_PRIOR_FRAMES + self._birth_frames))
 
     def _settle(self) -> None:
         """How dense false detections are in the better half of the picture."""

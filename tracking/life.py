@@ -15,8 +15,8 @@ from tracking.lifecycle import TrackTable, confirmed_now, has_moved
 from tracking.motion import POSITION
 from tracking.wald import LARGEST_SHARE, false_share, hit_llr, lower_threshold, miss_llr
 
-_PACE_GAIN = 0.02
-"""The time from frame to frame, and the certainty of detections, are those of the last fifty."""
+_PACE_GAIN = 0.005
+"""The time from frame to frame, and the certainty of detections, are those of the last 200."""
 _PACES_SECONDS = (1e-4, 10.0)
 """Times that say how fast frames come: others are repeated timestamps, or gaps."""
 
@@ -126,6 +126,7 @@ class Likelihood:
         self._clutter = ClutterMap(settings.false_alarms_per_frame)
         self._miss = miss_llr(settings)
         self._log_pace: float | None = None
+        self._paces = self._variances = 0
         self._log_variance = 2 * math.log(settings.position_sigma_px)
         self._keep = 1.0
 
@@ -136,7 +137,9 @@ class Likelihood:
             log_dt = math.log(dt)
             if self._log_pace is None:
                 self._log_pace = log_dt
-            self._log_pace += _PACE_GAIN * (log_dt - self._log_pace)
+            self._paces += 1
+            gain = max(_PACE_GAIN, 1 / self._paces)
+            self._log_pace += gain * (log_dt - self._log_pace)
 
     def weigh(
         self,
@@ -161,7 +164,9 @@ class Likelihood:
         tentative = used & ~tracks.confirmed[hit]
         if tentative.any():
             news = float(np.log(noise[tentative, 0, 0]).mean())
-            self._log_variance += _PACE_GAIN * (news - self._log_variance)
+            self._variances += 1
+            gain = max(_PACE_GAIN, 1 / (self._variances + 1))
+            self._log_variance += gain * (news - self._log_variance)
 
     def confirmed(self, tracks: TrackTable) -> BoolArray:
         """(M,) where the evidence reaches the threshold, and the displacement its own."""

@@ -12,9 +12,9 @@ confirmed, whatever confirms it,
 
 because L is the logarithm of how much likelier a target makes the whole history than chance
 (Siegmund, "Sequential Analysis" (1985), chapter 2). The right side is the mean of numbers between 0
-and ``exp(-threshold)`` over tracks of *targets*: a few hundred of them, drawn from the filter's own
-predictions, tell it within some percent, however rare false tracks are. The gate, the deletion of
-tentative tracks and the velocities that are taken for possible are all in it.
+and ``exp(-threshold)`` over tracks of *targets*: a few thousand of them, drawn from the filter's
+own predictions, tell it within some percent, however rare false tracks are. The gate, the deletion
+of tentative tracks and the velocities that are taken for possible are all in it.
 
 The displacement test is not: it was made for what stands still and blinks, not for chance. Where it
 is on, there are fewer false tracks than asked. There are fewer, too, where detections are so rare
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.schema import TrackerSettings
-from streamer.types import BoolArray, FloatArray
+from streamer.types import FloatArray
 from tracking.gating import gate_threshold
 from tracking.lifecycle import TIME_TOLERANCE_SECONDS
 from tracking.motion import ConstantVelocity
@@ -39,11 +39,13 @@ MISSED_TARGETS = 0.01
 """Wald's beta: the share of targets whose tentative track the test may drop."""
 LARGEST_SHARE = 0.5
 """A false track is never likelier to be confirmed than this, however many are asked for."""
-_TARGETS = 600
+_TARGETS = 5000
 _MOST_FRAMES = 60
 _LEVELS = np.linspace(0.1, 30.0, 300)
 """Thresholds: one in 10^13 false tracks reaches the last one."""
-_STEP = 1.1
+_STEP = 1.01
+_PACE_TOLERANCE = 0.01
+"""Frames come as regularly as this, where it matters how many of them a time holds."""
 
 
 def lower_threshold(share: float) -> float:
@@ -98,8 +100,9 @@ class FalseShare:
 def false_share(
     settings: TrackerSettings, density: float, seconds: float, variance: float
 ) -> FalseShare:
-    """The curve for a density and a frame rate. It takes some milliseconds, and is kept for all
-    that differ from these by 5 % at most.
+    """The curve for a density and a frame rate. It takes some ten milliseconds, and is kept for all
+    that differ from these by less than a percent: the most that two detections can tell is a cliff,
+    and a threshold close to it must be on the right side.
 
     Args:
         settings: the tracker's.
@@ -108,68 +111,69 @@ def false_share(
         variance: of detections' positions, px^2.
     """
     numbers = (density, seconds, variance)
-    rounded = (_STEP ** round(math.log(number, _STEP)) for number in numbers)
-    return _false_share(settings, *rounded)
+    patience = settings.tentative_coast_seconds + TIME_TOLERANCE_SECONDS
+    return _false_share(
+        settings.detection_probability,
+        settings.gate_probability,
+        settings.acceleration_sigma,
+        settings.initial_speed_sigma,
+        min(_MOST_FRAMES, int(patience / seconds * (1 + _PACE_TOLERANCE))),
+        *(_STEP ** round(math.log(number, _STEP)) for number in numbers),
+    )
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=4096)
 def _false_share(
-    settings: TrackerSettings, density: float, seconds: float, variance: float
+    detected: float,
+    gate_probability: float,
+    acceleration: float,
+    speed: float,
+    patience: int,
+    density: float,
+    seconds: float,
+    variance: float,
 ) -> FalseShare:
-    llr, able = _targets(settings, density, seconds, variance)
-    # The highest so far that could confirm; -inf before, where a target cannot be confirmed yet.
-    reach = np.maximum.accumulate(np.where(able, llr, -np.inf), axis=0)
-    frame = np.sum(reach[..., None] < _LEVELS, axis=0)  # (P, L) the first that reaches the level
-    reached = frame < len(llr)
-    then = llr[np.minimum(frame, len(llr) - 1), np.arange(llr.shape[1])[:, None]]
-    share = np.where(reached, np.exp(-then), 0.0).mean(axis=0)
-    least = math.exp(-2 * _LEVELS[-1])
-    return FalseShare(np.log(np.minimum.accumulate(np.maximum(share, least))))
-
-
-def _targets(
-    settings: TrackerSettings, density: float, seconds: float, variance: float
-) -> tuple[FloatArray, BoolArray]:
     """The tracks of many targets, each alone among false detections.
 
     Detections are as uncertain along one axis as along the other, so covariances are, too, and what
     the test sees of a track is the variance along an axis and d^2.
-
-    Returns:
-        (T, P) log-likelihood ratios, and whether the track may be confirmed in the frame.
     """
     rng = np.random.default_rng(7)
-    detected = settings.detection_probability
-    motion = ConstantVelocity(settings.acceleration_sigma, settings.initial_speed_sigma)
-    gate, miss = gate_threshold(settings.gate_probability), miss_llr(settings)
+    motion = ConstantVelocity(acceleration, speed)
+    gate, miss = gate_threshold(gate_probability), math.log1p(-detected * gate_probability)
     _, first = motion.initial(np.zeros((1, 2)), variance * np.eye(2)[None])
     along = np.ix_((0, 2), (0, 2))  # x and its velocity
     step, added = motion.transition(seconds)[along], motion.process_noise(seconds)[along]
-    cov = np.repeat(first[0][along][None], _TARGETS, axis=0)
 
-    total, alive = np.zeros(_TARGETS), np.ones(_TARGETS, dtype=np.bool_)
-    last_seen = np.zeros(_TARGETS, dtype=np.int64)
-    patience = settings.tentative_coast_seconds + TIME_TOLERANCE_SECONDS
-    llr, able = [], []
-    for frame in range(1, _MOST_FRAMES + 1):
+    cov = np.repeat(first[0][along][None], _TARGETS, axis=0)
+    total, unseen = np.zeros(_TARGETS), np.zeros(_TARGETS, dtype=np.int64)
+    reached = np.zeros(_TARGETS, dtype=np.int64)  # how many levels
+    weight = np.zeros(len(_LEVELS) + 1)  # what each level gets, as differences to the one before
+    for _ in range(_MOST_FRAMES):
+        count = len(total)
         cov = step @ cov @ step.T + added
         spread = cov[:, 0, 0] + variance
-        shown = rng.random(_TARGETS) < detected
-        target = np.where(shown, rng.exponential(2.0, _TARGETS), np.inf)
+        target = np.where(rng.random(count) < detected, rng.exponential(2.0, count), np.inf)
         # The area that is nearer than the nearest false detection is exponential.
-        chance = rng.exponential(1.0, _TARGETS) / (density * math.pi * spread)
+        chance = rng.exponential(1.0, count) / (density * math.pi * spread)
         distance = np.minimum(target, chance)
         hit = distance <= gate
-        gain = cov[:, :, 0] / spread[:, None]
-        cov = cov - np.where(hit, 1.0, 0.0)[:, None, None] * gain[:, :, None] * cov[:, None, 0, :]
-        log_det = 2 * np.log(spread)
-        change = hit_llr(np.where(hit, distance, 0.0), log_det, density, detected)
+        gain = np.where(hit[:, None], cov[:, :, 0] / spread[:, None], 0.0)
+        cov = cov - gain[:, :, None] * cov[:, None, 0, :]
+        change = hit_llr(np.where(hit, distance, 0.0), 2 * np.log(spread), density, detected)
         total = total + np.where(hit, change, miss)
-        last_seen[hit] = frame
-        late = (frame - last_seen) * seconds > patience
-        alive = alive & (hit | ~(late | (total < lower_threshold(0.0))))
-        llr.append(total)
-        able.append(alive & hit)
-        if (total[alive] > _LEVELS[-1]).all():
+        unseen = np.where(hit, 0, unseen + 1)
+
+        now = np.where(hit, np.searchsorted(_LEVELS, total, side="right"), 0)
+        now = np.maximum(now, reached)
+        likelihood_ratio = np.exp(-total)
+        weight += np.bincount(reached, likelihood_ratio, len(weight))
+        weight -= np.bincount(now, likelihood_ratio, len(weight))
+        on = hit | ((unseen <= patience) & (total >= lower_threshold(0.0)))
+        on &= now < len(_LEVELS)
+        if not on.any():
             break
-    return np.array(llr), np.array(able)
+        cov, total, unseen, reached = cov[on], total[on], unseen[on], now[on]
+    share = np.cumsum(weight)[:-1] / _TARGETS
+    least = math.exp(-2 * _LEVELS[-1])
+    return FalseShare(np.log(np.minimum.accumulate(np.maximum(share, least))))

@@ -245,12 +245,12 @@ def test_the_more_false_tracks_are_asked_for_the_more_there_are() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fps", "clutter"), [(10, 1), (30, 1), (10, 5)])
-@pytest.mark.parametrize(("asked", "hours"), [(1, 20), (10, 5), (100, 1)])
+@pytest.mark.parametrize("fps", [10, 30])
+@pytest.mark.parametrize(("asked", "hours"), [(1, 15), (10, 4), (100, 1)])
 def test_as_many_false_tracks_an_hour_as_asked_for_within_a_factor_of_two(
-    fps: float, clutter: float, asked: float, hours: float
+    fps: float, asked: float, hours: float
 ) -> None:
     made = false_tracks(
-        asked, cameras=100, fps=fps, clutter=clutter, seconds=hours * 36, seed=round(fps + asked)
+        asked, cameras=100, fps=fps, clutter=1, seconds=hours * 36, seed=round(fps + asked)
     )
     assert 0.5 < made / hours / asked < 2
