@@ -318,6 +318,31 @@ class TrackerSettings(Settings):
     gate_probability: float = Field(
         0.997, gt=0, lt=1, description="share of true detections that fall inside the gate"
     )
+    life: Literal["m_of_n", "likelihood"] = Field(
+        "m_of_n",
+        description="what confirms and ends tracks; m_of_n: counts of detections; likelihood: how"
+        " much likelier a target is than chance, and false_tracks_per_hour",
+    )
+    false_tracks_per_hour: float = Field(
+        10.0,
+        ge=1e-6,
+        description="of likelihood: so many tracks an hour may be confirmed by chance, where false"
+        " detections come independently of each other",
+    )
+    detection_probability: float = Field(
+        0.85,
+        gt=0,
+        lt=1,
+        description="of likelihood: the share of frames in which a target in view is detected at"
+        " the detector's threshold; python -m tracking.calibrate tells it",
+    )
+    false_alarms_per_frame: float = Field(
+        0.1,
+        ge=1e-6,
+        le=1e6,
+        description="of likelihood: false detections a frame at that threshold, told by the same"
+        " command; where a camera stands, more are learned place by place",
+    )
     confirm_hits: int = Field(4, ge=1, description="M of `M of N`: detections to confirm a track")
     confirm_window: int = Field(6, ge=1, description="N of `M of N`: frames they fall in")
     confirm_displacement_px: float = Field(

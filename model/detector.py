@@ -138,9 +138,10 @@ class NetworkDetector:
         )
 
     def describe(self) -> dict[str, str]:
-        """What ran: weights, weights_sha256, device, engine, mode, precision."""
+        """What ran: weights, weights_sha256, threshold, device, engine, mode, precision."""
         return {
             **self._description,
+            "threshold": f"{self.threshold:g}",
             "device": self._engine.device,
             "engine": self._engine.name,
             "mode": self.mode,

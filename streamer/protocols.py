@@ -90,7 +90,8 @@ class Detector(Protocol):
         """
 
     def describe(self) -> dict[str, str]:
-        """What ran, for the summary: weights, weights_sha256, device, engine, mode, precision."""
+        """What ran, for the summary: weights, weights_sha256, threshold, device, engine, mode,
+        precision."""
 
     def close(self) -> None:
         """Let go of the device. Idempotent."""

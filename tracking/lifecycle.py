@@ -67,6 +67,13 @@ class TrackTable:
     """(M,) the tracker's clock at the last detection, s."""
     detection: IntArray
     """(M,) the detection that updated it in this frame; -1 where none did."""
+    llr: FloatArray
+    """(M,) log-likelihood ratio, target to chance, of all since the first detection; 0 unless
+    ``tracker.life`` is ``likelihood``, as are the next two."""
+    llr_peak: FloatArray
+    """(M,) the highest it was."""
+    strong_hits: FloatArray
+    """(M,) its strong detections, forgotten as a clutter map forgets."""
 
     def __len__(self) -> int:
         return len(self.track_id)
@@ -74,22 +81,69 @@ class TrackTable:
     @classmethod
     def empty(cls, window: int) -> TrackTable:
         """No tracks; ``window`` is the N of M of N."""
-        return cls(
-            track_id=np.empty(0, dtype=np.int64),
+        none = np.empty(0)
+        whole = np.empty(0, dtype=np.int64)
+        return cls.born(
+            track_id=whole,
             mean=np.empty((0, 4)),
             cov=np.empty((0, 4, 4)),
             size=np.empty((0, 2)),
-            score=np.empty(0),
-            confirmed=np.empty(0, dtype=np.bool_),
-            hits=np.empty((0, window), dtype=np.bool_),
-            away=np.empty((0, window), dtype=np.bool_),
-            updates=np.empty(0, dtype=np.int64),
-            last_xy=np.empty((0, 2)),
-            origin=np.empty((0, 2)),
-            jitter_variance=np.empty(0),
-            first_seen=np.empty(0),
-            last_seen=np.empty(0),
-            detection=np.empty(0, dtype=np.int64),
+            score=none,
+            strong=np.empty(0, dtype=np.bool_),
+            window=window,
+            clock=0.0,
+            detection=whole,
+        )
+
+    @classmethod
+    def born(
+        cls,
+        *,
+        track_id: IntArray,
+        mean: FloatArray,
+        cov: FloatArray,
+        size: FloatArray,
+        score: FloatArray,
+        strong: BoolArray,
+        window: int,
+        clock: float,
+        detection: IntArray,
+    ) -> TrackTable:
+        """Tentative tracks of one detection each.
+
+        Args:
+            track_id: (M,)
+            mean: (M, 4) their first states, at the detections.
+            cov: (M, 4, 4) covariances, those of the detections in the position.
+            size: (M, 2) width and height of the detections, px.
+            score: (M,) the detections'.
+            strong: (M,) whether that is a strong one's.
+            window: the N of M of N.
+            clock: the tracker's, s.
+            detection: (M,) the detections' rows.
+        """
+        count = len(track_id)
+        hits = np.zeros((count, window), dtype=np.bool_)
+        hits[:, 0] = strong
+        return cls(
+            track_id=track_id,
+            mean=mean,
+            cov=cov,
+            size=size,
+            score=score,
+            confirmed=np.zeros(count, dtype=np.bool_),
+            hits=hits,
+            away=np.zeros_like(hits),
+            updates=np.ones(count, dtype=np.int64),
+            last_xy=mean[:, POSITION].copy(),
+            origin=mean[:, POSITION].copy(),
+            jitter_variance=cov[:, 0, 0].copy(),
+            first_seen=np.full(count, clock),
+            last_seen=np.full(count, clock),
+            detection=detection,
+            llr=np.zeros(count),
+            llr_peak=np.zeros(count),
+            strong_hits=strong.astype(np.float64),
         )
 
     def keep(self, rows: BoolArray) -> TrackTable:
@@ -135,11 +189,23 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
 
 
 def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
-    """(M,) True for tracks that are or have just become confirmed: M of N, and away."""
+    """(M,) True for tracks that are or have just become confirmed: M of N, and moved."""
     enough = table.hits.sum(axis=1) >= settings.confirm_hits
-    if settings.confirm_displacement_px > 0:
-        enough &= table.away.sum(axis=1) >= min(AWAY_HITS, settings.confirm_hits)
-    return np.asarray(table.confirmed | enough, dtype=np.bool_)
+    return np.asarray(table.confirmed | (enough & has_moved(table, settings)), dtype=np.bool_)
+
+
+def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True where the last N frames show a track away from its origin, or nobody asks."""
+    if settings.confirm_displacement_px <= 0:
+        return np.ones(len(table), dtype=np.bool_)
+    wanted = min(AWAY_HITS, settings.confirm_hits)
+    return np.asarray(table.away.sum(axis=1) >= wanted, dtype=np.bool_)
+
+
+def note_displacement(table: TrackTable, strong: BoolArray, settings: TrackerSettings) -> None:
+    """Note for this frame which tracks with a strong detection, (M,) True, are away."""
+    table.away[:, 1:] = table.away[:, :-1]
+    table.away[:, 0] = strong & is_away(table, settings)
 
 
 def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,29 +22,23 @@ from tracking import kalman
 from tracking.association import associate
 from tracking.camera_motion import CameraMotion, Motion
 from tracking.gating import gate_threshold, gated_pairs, overlapping
+from tracking.life import build_life
 from tracking.lifecycle import (
     TrackTable,
-    confirmed_now,
-    ended,
     forget_origins,
-    is_away,
+    note_displacement,
     note_positions,
     too_uncertain,
 )
+from tracking.measurements import Measurements, measurements_of
 from tracking.motion import POSITION, VELOCITY, ConstantVelocity
 
-# A centroid of a component wobbles by this share of the component's width as its edge flickers.
-WOBBLE_SHARE = 0.1
-# At this SNR, noise adds as much to a centroid's variance as everything else does.
-REFERENCE_SNR = 3.0
 # A new size moves the remembered size by this share: boxes breathe less than masks flicker.
 SIZE_GAIN = 0.3
 # The running confidence follows the detections' scores, 0 where there is none, this slowly.
 SCORE_SECONDS = 0.3
 # The camera's part of the reported velocity follows what is seen of it this slowly.
 CAMERA_SECONDS = 0.2
-# No picture is this large: what lies beyond is damage, and squaring it would overflow.
-LARGEST_PX = 1e6
 # After such a gap every track is lost. A longer one would only make the numbers overflow.
 LONGEST_GAP_SECONDS = 3600.0
 
@@ -71,6 +65,7 @@ class KalmanTracker:
         self._camera = CameraMotion(settings.camera_motion)
         self._camera_rate = np.zeros((2, 3))
         self._step = Motion().after(self._motion.transition(0.0), self._motion.process_noise(0.0))
+        self._life = build_life(settings)
         self._tracks = TrackTable.empty(settings.confirm_window)
         self._next_id = 1
         self._clock = 0.0
@@ -91,9 +86,10 @@ class KalmanTracker:
                 leaves it, and what it shows how the camera moved.
         """
         self._forget_another_picture(image)
-        measured = _measurements(detections, self._settings)
+        measured = measurements_of(detections, self._settings)
         dt = self._advance_clock(detections.pts_seconds)
         motion = self._watch_camera(detections, image, dt)
+        self._life.begin(dt, motion.still, None if image is None else image.shape)
 
         self._predict(dt, motion)
         matched = self._associate(measured)
@@ -131,7 +127,7 @@ class KalmanTracker:
         if not motion.trusted:
             forget_origins(tracks)
 
-    def _associate(self, measured: _Measurements) -> IntArray:
+    def _associate(self, measured: Measurements) -> IntArray:
         tracks = self._tracks
         certain = np.flatnonzero(~too_uncertain(tracks, self._settings))
         pairs = gated_pairs(
@@ -144,10 +140,13 @@ class KalmanTracker:
             strong=measured.score >= self._threshold,
         )
 
-    def _update(self, measured: _Measurements, matched: IntArray, dt: float) -> None:
+    def _update(self, measured: Measurements, matched: IntArray, dt: float) -> None:
         tracks, settings = self._tracks, self._settings
         hit = matched >= 0
         used = matched[hit]
+        strong = np.zeros(len(tracks), dtype=np.bool_)
+        strong[hit] = measured.score[used] >= self._threshold
+        self._life.weigh(tracks, hit, strong, measured.xy[used], measured.noise[used])
         tracks.mean[hit], tracks.cov[hit] = kalman.update(
             tracks.mean[hit], tracks.cov[hit], measured.xy[used], measured.noise[used]
         )
@@ -161,12 +160,10 @@ class KalmanTracker:
         tracks.detection[hit] = measured.index[used]
         # Weak detections keep a track going but are no evidence for it: clutter is full of them.
         tracks.hits[:, 1:] = tracks.hits[:, :-1]
-        strong = evidence >= self._threshold
         tracks.hits[:, 0] = strong
         note_positions(tracks, hit, measured.xy[used])
-        tracks.away[:, 1:] = tracks.away[:, :-1]
-        tracks.away[:, 0] = strong & is_away(tracks, settings)
-        tracks.confirmed = confirmed_now(tracks, settings)
+        note_displacement(tracks, strong, settings)
+        tracks.confirmed = self._life.confirmed(tracks)
 
     def _forget_another_picture(self, image: Image | None) -> None:
         """A camera that was told to send another size shows another part of the world, or the same
@@ -178,12 +175,13 @@ class KalmanTracker:
         self._shape = image.shape
 
     def _delete(self, picture_size: tuple[int, int] | None) -> None:
-        over = ended(self._tracks, self._settings, self._clock, picture_size)
+        over = self._life.ended(self._tracks, self._clock, picture_size)
         if over.any():
+            self._life.bury(self._tracks.keep(over))
             self._tracks = self._tracks.keep(~over)
 
     def _initiate(
-        self, measured: _Measurements, matched: IntArray, dt: float, motion: Motion
+        self, measured: Measurements, matched: IntArray, dt: float, motion: Motion
     ) -> None:
         free = measured.score >= self._birth_score
         free[matched[matched >= 0]] = False
@@ -198,31 +196,22 @@ class KalmanTracker:
             # A camera that follows the target: at rest in the picture, it is as fast as the scene.
             camera = (measured.xy[born] - motion.earlier(measured.xy[born])) / dt
             cov[:, VELOCITY, VELOCITY] += camera[:, :, None] * camera[:, None, :]
-        hits = np.zeros((len(born), self._settings.confirm_window), dtype=np.bool_)
-        hits[:, 0] = measured.score[born] >= self._threshold
-        now = np.full(len(born), self._clock)
-        newborn = TrackTable(
+        newborn = TrackTable.born(
             track_id=np.arange(self._next_id, self._next_id + len(born), dtype=np.int64),
             mean=mean,
             cov=cov,
             size=measured.size[born],
             score=measured.score[born],
-            confirmed=np.zeros(len(born), dtype=np.bool_),
-            hits=hits,
-            away=np.zeros_like(hits),
-            updates=np.ones(len(born), dtype=np.int64),
-            last_xy=measured.xy[born],
-            origin=measured.xy[born],
-            jitter_variance=measured.noise[born, 0, 0],
-            first_seen=now,
-            last_seen=now,
+            strong=measured.score[born] >= self._threshold,
+            window=self._settings.confirm_window,
+            clock=self._clock,
             detection=measured.index[born],
         )
-        newborn.confirmed = confirmed_now(newborn, self._settings)
+        newborn.confirmed = self._life.confirmed(newborn)
         self._next_id += len(born)
         self._tracks = self._tracks.extended_by(newborn)
 
-    def _stand_alone(self, measured: _Measurements, candidates: IntArray) -> BoolArray:
+    def _stand_alone(self, measured: Measurements, candidates: IntArray) -> BoolArray:
         """Which candidates for a new track are no mere fragment of a target already accounted for.
 
         A blob that breaks up gives two detections for one target. The one that is left over lies
@@ -237,7 +226,7 @@ class KalmanTracker:
         states = tracks.mean[seen], tracks.cov[seen], tracks.size[seen]
         alone[self._fragments(*states, xy, noise)[1]] = False
 
-        rest = np.flatnonzero(alone)  # best first, as _measurements sorted them
+        rest = np.flatnonzero(alone)  # best first, as measurements_of sorted them
         if len(rest) < 2:
             return alone
         mean, cov = self._motion.initial(xy[rest], noise[rest])
@@ -286,53 +275,3 @@ class KalmanTracker:
             detection_index=tracks.detection,
             filtered=FilterStates(tracks.mean, tracks.cov, *self._step),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Measurements:
-    """A frame's usable detections, best first, as the filter sees them."""
-
-    index: IntArray
-    """(N,) rows in the frame's ``Detections``."""
-    xy: FloatArray
-    """(N, 2) px."""
-    noise: FloatArray
-    """(N, 2, 2) covariance of ``xy``, px^2."""
-    size: FloatArray
-    """(N, 2) width and height, px."""
-    score: FloatArray
-    """(N,) 0..1."""
-
-
-def _measurements(detections: Detections, settings: TrackerSettings) -> _Measurements:
-    fields = np.column_stack((detections.xy, detections.boxes_xyxy))
-    usable = (np.abs(fields) < LARGEST_PX).all(axis=1) & np.isfinite(detections.score)
-    if not settings.track_extended:
-        usable &= ~detections.extended
-    index = np.flatnonzero(usable)
-    # One order for every permutation of the same detections, so that ids and ties agree. By the
-    # values as they came: what is clipped or filled in below may make two of them look the same.
-    index = index[np.argsort(-detections.score[index], kind="stable")]
-    if (np.diff(detections.score[index]) == 0).any():
-        columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
-        index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
-
-    snr = np.nan_to_num(detections.peak_snr[index], nan=0.0)
-    area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
-    variance = _position_variance(settings.position_sigma_px, area, snr)
-    boxes = detections.boxes_xyxy[index]
-    return _Measurements(
-        index=index,
-        xy=detections.xy[index],
-        noise=variance[:, None, None] * np.eye(2),
-        size=np.abs(boxes[:, 2:] - boxes[:, :2]),
-        score=np.clip(detections.score[index], 0.0, 1.0),
-    )
-
-
-def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> FloatArray:
-    """(N,) variance of each centroid, px^2: larger for wide and for faint components."""
-    known = snr > 0.0
-    noise = np.square(REFERENCE_SNR / np.maximum(np.where(known, snr, np.inf), 1.0))
-    wobble = np.square(WOBBLE_SHARE) * (area_px - 1.0)
-    return np.asarray(sigma**2 * (1.0 + noise) + wobble, dtype=np.float64)

@@ -102,10 +102,13 @@ def check_sound(tracks: Tracks, detections: Detections) -> None:
     )
 
 
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
 @settings(max_examples=60, deadline=None)
 @given(any_video)
-def test_any_arrays_leave_sound_tracks(video: list[tuple[float, list[tuple[float, ...]]]]) -> None:
-    subject = tracker(confirm_hits=2, confirm_window=3)
+def test_any_arrays_leave_sound_tracks(
+    life: str, video: list[tuple[float, list[tuple[float, ...]]]]
+) -> None:
+    subject = tracker(confirm_hits=2, confirm_window=3, life=life)
     ids: set[int] = set()
     for seconds, rows in video:
         found = from_rows(rows, seconds)
@@ -123,15 +126,13 @@ plain_rows = st.lists(
 )
 
 
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
 @settings(max_examples=50, deadline=None)
 @given(st.lists(plain_rows, max_size=10), st.randoms(use_true_random=False))
 def test_order_of_detections_does_not_matter(
-    video: list[list[tuple[float, ...]]], random: np.random.Generator
+    life: str, video: list[list[tuple[float, ...]]], random: np.random.Generator
 ) -> None:
-    one, other = (
-        tracker(confirm_hits=2, confirm_window=3),
-        tracker(confirm_hits=2, confirm_window=3),
-    )
+    one, other = (tracker(confirm_hits=2, confirm_window=3, life=life) for _ in range(2))
     for number, rows in enumerate(video):
         mixed = list(rows)
         random.shuffle(mixed)
@@ -163,10 +164,11 @@ def test_order_does_not_matter_where_the_filter_sees_no_difference(
     assert chosen[0] == chosen[1]
 
 
-def test_order_does_not_matter_in_a_crowd() -> None:
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
+def test_order_does_not_matter_in_a_crowd(life: str) -> None:
     """So many that not all pairs are looked at; scores, positions and whole detections repeat."""
     rng = np.random.default_rng(8)
-    one, other = tracker(), tracker()
+    one, other = tracker(life=life), tracker(life=life)
     start, speed = rng.uniform(0, 500, (150, 2)), rng.normal(0, 40, (150, 2))
     for number in range(8):
         places = np.round(start + speed * number / 30 + rng.normal(0, 0.4, start.shape))
@@ -192,12 +194,13 @@ any_picture = st.builds(
 )
 
 
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
 @settings(max_examples=40, deadline=None)
 @given(any_video, st.data(), st.sampled_from(["auto", "on"]))
 def test_any_arrays_with_any_pictures_leave_sound_tracks(
-    video: list[tuple[float, list[tuple[float, ...]]]], data: st.DataObject, mode: str
+    life: str, video: list[tuple[float, list[tuple[float, ...]]]], data: st.DataObject, mode: str
 ) -> None:
-    subject = tracker(confirm_hits=2, confirm_window=3, camera_motion=mode)
+    subject = tracker(confirm_hits=2, confirm_window=3, camera_motion=mode, life=life)
     for seconds, rows in video:
         found = from_rows(rows, seconds)
         picture = data.draw(any_picture | st.none())

@@ -72,7 +72,7 @@ def count_clip(truth: MotTable, tracks: MotTable, frames: int) -> Counts:
     tracked = switches = 0
     for frame in clip.frames:
         began[frame.targets[began[frame.targets] == _NOT_YET]] = frame.number
-        inside = _inside(boxes[frame.target_lines], centres[frame.track_lines])
+        inside = points_in_boxes(boxes[frame.target_lines], centres[frame.track_lines])
         frames_in_box[frame.tracks[inside.any(axis=0)]] += 1
         found = np.flatnonzero(inside.any(axis=1))
         if not len(found):
@@ -102,7 +102,7 @@ def count_clip(truth: MotTable, tracks: MotTable, frames: int) -> Counts:
     )
 
 
-def _inside(boxes: FloatArray, points: FloatArray) -> BoolArray:
+def points_in_boxes(boxes: FloatArray, points: FloatArray) -> BoolArray:
     """(G, P) which of the points (P, 2) lies in which of the boxes (G, 4), edges included."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     return np.asarray(((points >= low) & (points <= high)).all(axis=2), dtype=np.bool_)

@@ -1,0 +1,73 @@
+"""A frame's detections as the filter sees them: which are usable, in what order, how certain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.schema import TrackerSettings
+from streamer.types import Detections, FloatArray, IntArray
+
+# A centroid of a component wobbles by this share of the component's width as its edge flickers.
+WOBBLE_SHARE = 0.1
+# At this SNR, noise adds as much to a centroid's variance as everything else does.
+REFERENCE_SNR = 3.0
+# No picture is this large: what lies beyond is damage, and squaring it would overflow.
+LARGEST_PX = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """A frame's usable detections, best first, as the filter sees them."""
+
+    index: IntArray
+    """(N,) rows in the frame's ``Detections``."""
+    xy: FloatArray
+    """(N, 2) px."""
+    noise: FloatArray
+    """(N, 2, 2) covariance of ``xy``, px^2."""
+    size: FloatArray
+    """(N, 2) width and height, px."""
+    score: FloatArray
+    """(N,) 0..1."""
+
+
+def measurements_of(detections: Detections, settings: TrackerSettings) -> Measurements:
+    """The usable detections of a frame: those with a finite position and box of sane size.
+
+    Args:
+        detections: as the detector gave them.
+        settings: the position's error, and whether extended ones count.
+    """
+    fields = np.column_stack((detections.xy, detections.boxes_xyxy))
+    usable = (np.abs(fields) < LARGEST_PX).all(axis=1) & np.isfinite(detections.score)
+    if not settings.track_extended:
+        usable &= ~detections.extended
+    index = np.flatnonzero(usable)
+    # One order for every permutation of the same detections, so that ids and ties agree. By the
+    # values as they came: what is clipped or filled in below may make two of them look the same.
+    index = index[np.argsort(-detections.score[index], kind="stable")]
+    if (np.diff(detections.score[index]) == 0).any():
+        columns = (detections.extended, detections.peak_snr, detections.area_px, *fields.T[::-1])
+        index = index[np.lexsort([column[index] for column in (*columns, -detections.score)])]
+
+    snr = np.nan_to_num(detections.peak_snr[index], nan=0.0)
+    area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
+    variance = _position_variance(settings.position_sigma_px, area, snr)
+    boxes = detections.boxes_xyxy[index]
+    return Measurements(
+        index=index,
+        xy=detections.xy[index],
+        noise=variance[:, None, None] * np.eye(2),
+        size=np.abs(boxes[:, 2:] - boxes[:, :2]),
+        score=np.clip(detections.score[index], 0.0, 1.0),
+    )
+
+
+def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> FloatArray:
+    """(N,) variance of each centroid, px^2: larger for wide and for faint components."""
+    known = snr > 0.0
+    noise = np.square(REFERENCE_SNR / np.maximum(np.where(known, snr, np.inf), 1.0))
+    wobble = np.square(WOBBLE_SHARE) * (area_px - 1.0)
+    return np.asarray(sigma**2 * (1.0 + noise) + wobble, dtype=np.float64)
