@@ -27,7 +27,7 @@ def network() -> LoadedNetwork:
 
 @pytest.fixture(scope="module")
 def engine(network: LoadedNetwork) -> OpenVinoEngine:
-    return OpenVinoEngine(network, precision="fp32", threads=1, window_sides=(64, 50))
+    return OpenVinoEngine(network, precision="fp32", threads=2, window_sides=(64, 50))
 
 
 def batch(
@@ -78,9 +78,8 @@ def test_results_outlive_the_next_batch(engine: OpenVinoEngine) -> None:
     assert np.array_equal(first, kept)
 
 
-def test_windows_of_two_sides_run_beside_each_other(network: LoadedNetwork) -> None:
-    engine = OpenVinoEngine(network, precision="fp32", threads=2, window_sides=(64, 32))
-    large, small = batch(3, (64, 64), 8), batch(7, (32, 32), 4)
+def test_windows_of_two_sides_run_beside_each_other(engine: OpenVinoEngine) -> None:
+    large, small = batch(3, (64, 64), 8), batch(7, (50, 50), 6)
     alone = [engine.submit(each).result() for each in (large, small)]
     tickets = [engine.submit(each) for each in (large, small)]
     for ticket, want in zip(tickets, alone, strict=True):
