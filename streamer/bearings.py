@@ -18,6 +18,8 @@ from configs.schema import OpticsSettings
 from streamer.types import FloatArray
 
 _ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
+_ZENITH = 1e-9
+"""The cosine of an elevation that is straight up or down."""
 _MISS_PX = 0.01
 """A ray that, distorted, lies farther than this from its pixel is none: there the distortion has no
 inverse."""
@@ -94,19 +96,21 @@ class Optics:
         east, north, up = (ahead / length[:, None]).T
         unit_change = change / length[:, None]
         level = np.hypot(east, north)
-        with np.errstate(divide="ignore", invalid="ignore"):  # straight up there is no azimuth
+        elevation = np.arctan2(up, level)
+        level[level < _ZENITH] = np.nan  # straight up there is no azimuth
+        with np.errstate(invalid="ignore"):
             turning = (north * unit_change[:, 0] - east * unit_change[:, 1]) / level**2
             rising = (
                 unit_change[:, 2] * level**2
                 - up * (east * unit_change[:, 0] + north * unit_change[:, 1])
             ) / level
-        azimuth = np.degrees(np.arctan2(east, north))
+        azimuth = np.degrees(np.where(np.isnan(level), np.nan, np.arctan2(east, north)))
         if self._compass:
             azimuth = np.where(azimuth < 0, azimuth + 360, azimuth) % 360
         across = np.cross(ahead, change) / length[:, None] ** 2
         return Bearings(
             azimuth=azimuth,
-            elevation=np.degrees(np.arctan2(up, level)),
+            elevation=np.degrees(elevation),
             azimuth_rate=np.degrees(turning),
             elevation_rate=np.degrees(rising),
             angular_rate=np.degrees(np.linalg.norm(across, axis=1)),

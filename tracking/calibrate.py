@@ -59,7 +59,9 @@ class Counts:
 
     def settings(self) -> list[str]:
         """What to give after ``--set``."""
-        lines = [f"tracker.false_alarms_per_frame={self.false_alarms_per_frame:.3g}"]
+        # Within what the settings take: hours without a false alarm come to less.
+        alarms = min(max(self.false_alarms_per_frame, 1e-6), 1e6)
+        lines = [f"tracker.false_alarms_per_frame={alarms:.3g}"]
         if self.detection_probability is not None:
             # Not rounded to 1, which no detector reaches and no setting may be.
             probability = min(self.detection_probability, 0.999)

@@ -13,7 +13,14 @@ from tracking import kalman, lifecycle
 from tracking.clutter import CELL_PX, ClutterMap
 from tracking.lifecycle import TrackTable, confirmed_now, has_moved
 from tracking.motion import POSITION
-from tracking.wald import LARGEST_SHARE, false_share, hit_llr, lower_threshold, miss_llr
+from tracking.wald import (
+    LARGEST_SHARE,
+    LEAST_THRESHOLD,
+    false_share,
+    hit_llr,
+    lower_threshold,
+    miss_llr,
+)
 
 _PACE_GAIN = 0.005
 """The time from frame to frame, and the certainty of detections, are those of the last 200."""
@@ -171,7 +178,7 @@ class Likelihood:
     def confirmed(self, tracks: TrackTable) -> BoolArray:
         """(M,) where the evidence reaches the threshold, and the displacement its own."""
         confirmed = tracks.confirmed.copy()
-        able = ~confirmed & tracks.hits[:, 0]
+        able = ~confirmed & tracks.hits[:, 0] & (tracks.llr >= LEAST_THRESHOLD)
         rows = np.flatnonzero(able & has_moved(tracks, self._settings))
         if not len(rows) or self._log_pace is None:
             return confirmed

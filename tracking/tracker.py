@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class KalmanTracker:
         self._next_id = 1
         self._clock = 0.0
         self._last_pts: float | None = None
-        self._shape: tuple[int, ...] | None = None
+        self._picture_kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
     def step(self, detections: Detections, image: Image | None = None) -> Tracks:
         """Take in one frame's detections, in order of time: the tracks as known at that frame.
@@ -166,13 +167,15 @@ class KalmanTracker:
         tracks.confirmed = self._life.confirmed(tracks)
 
     def _forget_another_picture(self, image: Image | None) -> None:
-        """A camera that was told to send another size shows another part of the world, or the same
-        in other pixels: no track goes on."""
+        """A camera that was told to send another size or depth shows another part of the world, or
+        the same in other pixels: no track goes on."""
         if image is None:
             return
-        if self._shape is not None and image.shape != self._shape:
+        kind = (image.shape, image.dtype)
+        if self._picture_kind is not None and kind != self._picture_kind:
             self._tracks = self._tracks.keep(np.zeros(len(self._tracks), dtype=np.bool_))
-        self._shape = image.shape
+            self._camera_rate = np.zeros((2, 3))
+        self._picture_kind = kind
 
     def _delete(self, picture_size: tuple[int, int] | None) -> None:
         over = self._life.ended(self._tracks, self._clock, picture_size)

@@ -43,6 +43,8 @@ _TARGETS = 5000
 _MOST_FRAMES = 60
 _LEVELS = np.linspace(0.1, 30.0, 300)
 """Thresholds: one in 10^13 false tracks reaches the last one."""
+LEAST_THRESHOLD = float(_LEVELS[0])
+"""No threshold is lower: what stays below it needs no curve."""
 _STEP = 1.01
 _PACE_TOLERANCE = 0.01
 """Frames come as regularly as this, where it matters how many of them a time holds."""

@@ -118,14 +118,14 @@ class EventSink:
         live, self._live = self._live, {}
         try:
             for track_id, seen in live.items():
-                self._tell_lost(track_id, seen, "end of stream")
+                self._tell_lost(track_id, seen, "end of stream", last=True)
         finally:
             if self._file is not None:
                 self._file.close()
             if self._hook is not None:
                 self._hook.close()
 
-    def _tell_lost(self, track_id: int, seen: _Seen, reason: str) -> None:
+    def _tell_lost(self, track_id: int, seen: _Seen, reason: str, *, last: bool = False) -> None:
         self._tell(
             self._record("lost", track_id, seen)
             | {
@@ -133,7 +133,8 @@ class EventSink:
                 "duration_seconds": number(seen.seen_pts - seen.confirmed_pts, 6),
                 "last_seen_pts": number(seen.seen_pts, 6),
                 "last_seen_frame": seen.seen_frame,
-            }
+            },
+            last=last,
         )
 
     def _record(self, event: str, track_id: int, seen: _Seen) -> dict[str, Any]:
@@ -162,12 +163,12 @@ class EventSink:
         columns = optics.bearings(xy, velocity).columns()
         return {name: number(column[0], BEARING_DIGITS) for name, column in columns.items()}
 
-    def _tell(self, record: dict[str, Any]) -> None:
+    def _tell(self, record: dict[str, Any], *, last: bool = False) -> None:
         line = to_line(record)
         if self._hook is not None:
             self._hook.offer(record, line)
         if self._file is not None:
-            self._file.write(line)
+            self._file.write(line, last=last)
         if self._stdout:
             try:
                 sys.stdout.write(line)

@@ -55,11 +55,16 @@ class LineFile:
         self._head = b""
         self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)  # ends and numbers of lines
 
-    def write(self, lines: str) -> None:
-        """Append text that ends with a line break, or nothing."""
+    def write(self, lines: str, *, last: bool = False) -> None:
+        """Append text that ends with a line break, or nothing.
+
+        Args:
+            lines: the text.
+            last: nothing follows: after an error it is tried at once, as there is no later.
+        """
         if not lines:
             return
-        if not self._output.ready():
+        if not last and not self._output.ready():
             self._output.lose(lines.count("\n"))
             return
         data, count = lines.encode(), lines.count("\n")

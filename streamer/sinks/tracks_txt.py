@@ -80,13 +80,13 @@ class SmoothedText:
             StreamError: the file cannot be written.
         """
         try:
-            self._append(self._smoother.finish())
+            self._append(self._smoother.finish(), last=True)
         finally:
             self._file.close()
 
-    def _append(self, tracks: SmoothedTracks) -> None:
+    def _append(self, tracks: SmoothedTracks, *, last: bool = False) -> None:
         self._file.write(
-            _lines(tracks.frame_index, tracks.track_id, tracks.boxes_xyxy, tracks.score)
+            _lines(tracks.frame_index, tracks.track_id, tracks.boxes_xyxy, tracks.score), last=last
         )
 
 

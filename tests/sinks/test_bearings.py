@@ -164,9 +164,11 @@ def test_azimuths_are_from_the_axis_or_from_north_on() -> None:
     assert look(optics(azimuth_degrees=-90), MIDDLE)[0] == pytest.approx(270)
 
 
-def test_straight_up_there_is_no_azimuth_rate_but_an_angular_one() -> None:
-    *_, angular = rates = look(optics(elevation_degrees=90), MIDDLE, np.array([10.0, 0]))
-    assert rates[1] == pytest.approx(90)
+@pytest.mark.parametrize("elevation", [90, -90])
+def test_straight_up_or_down_there_is_no_azimuth_but_an_angular_rate(elevation: float) -> None:
+    *_, angular = rates = look(optics(elevation_degrees=elevation), MIDDLE, np.array([10.0, 0]))
+    assert rates[1] == pytest.approx(elevation)
+    assert np.isnan([rates[0], *rates[2:4]]).all()
     focal = WIDTH / 2 / math.tan(math.radians(20))
     assert angular == pytest.approx(math.degrees(10 / focal))
 

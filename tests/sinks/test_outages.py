@@ -627,3 +627,26 @@ def test_every_frame_is_kept_or_counted_whenever_the_disk_fills(
     write(sinks, range(done, done + 40))
     close(sinks)
     check_the_books(small_disk, disk, done + 40)
+
+
+def test_what_comes_at_the_end_is_tried_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smoother's last pass must not be lost because the next try was due in a while."""
+    disk = Disk(tmp_path, DiskSettings(min_free_mb=0, retry_seconds=1000))
+    file = LineFile(tmp_path / "log.txt", disk)
+    file.write("first\n")
+    whole = DiskFile.write
+
+    def full(self: DiskFile, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(DiskFile, "write", full)
+    file.write("lost\n")
+    monkeypatch.setattr(DiskFile, "write", whole)
+    file.write("lost, too: the disk is asked later\n")
+    file.write("the end\n" * 3, last=True)
+    file.close()
+    disk.close()
+    assert (tmp_path / "log.txt").read_text() == "first\n" + "the end\n" * 3
+    assert [each.lost for each in disk.reports()] == [2]

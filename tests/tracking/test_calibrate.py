@@ -103,6 +103,13 @@ def test_a_higher_threshold_sees_less(tmp_path: Path) -> None:
     assert 0 < tuned.detection_probability < 0.01
 
 
+@pytest.mark.parametrize("frames", [1, 10**6, 10**9])
+def test_what_it_says_to_set_can_be_set(frames: int) -> None:
+    for shown, detected in ((0, 0), (frames, frames), (frames, 0)):
+        found = calibrate.Counts(frames, false_alarms=0, shown=shown, detected=detected)
+        load_settings(None, found.settings())
+
+
 def test_what_truth_marks_as_nobodys_is_neither(tmp_path: Path) -> None:
     path, truth = record(tmp_path), tmp_path / "gt.txt"
     ignored = truth.read_text().replace(",10,10,1,drone", ",10,10,0,drone")

@@ -43,9 +43,12 @@ def test_a_larger_or_fainter_blob_is_trusted_less() -> None:
     assert variance(1, np.nan) == pytest.approx(TrackerSettings().position_sigma_px ** 2)
 
 
-def test_no_track_goes_on_in_a_picture_of_another_size() -> None:
+@pytest.mark.parametrize(("shape", "dtype"), [((240, 320), np.uint8), ((120, 160), np.uint16)])
+def test_no_track_goes_on_in_a_picture_of_another_size_or_depth(
+    shape: tuple[int, int], dtype: type
+) -> None:
     subject = tracker()
-    small, large = np.zeros((120, 160), np.uint8), np.zeros((240, 320), np.uint8)
+    small, large = np.zeros((120, 160), np.uint8), np.zeros(shape, dtype)
     before = [subject.step(seen([(50 + k, 50)], k / 30), small) for k in range(10)]
     after = [subject.step(seen([(50 + k, 50)], k / 30), large) for k in range(10, 20)]
     assert set(before[-1].track_id.tolist()) == {1}
