@@ -13,7 +13,14 @@ from tracking import kalman, lifecycle
 from tracking.clutter import CELL_PX, ClutterMap
 from tracking.lifecycle import TrackTable, confirmed_now, has_moved
 from tracking.motion import POSITION
-from tracking.wald import LARGEST_SHARE, false_share, hit_llr, lower_threshold, miss_llr
+from tracking.wald import (
+    LARGEST_SHARE,
+    false_share,
+    hit_llr,
+    lower_threshold,
+    miss_llr,
+    upper_threshold,
+)
 
 _PACE_GAIN = 0.005
 """The time from frame to frame, and the certainty of detections, are those of the last 200."""
@@ -111,7 +118,10 @@ class Likelihood:
     A confirmed track ends when its log-likelihood ratio fell from its peak by more than a whole
     ``coast_seconds`` without detections costs. So what is merely hidden coasts as long as the
     setting says, which knows of things that stand before targets, and what is kept alive by a
-    chance detection now and then does not live for ever.
+    chance detection now and then does not live for ever. Detections that raise the ratio, from its
+    lowest since the peak, by as much as would confirm a track anywhere confirm this one anew: what
+    it missed before does not count any more. A target behind branches is never seen for long enough
+    to make up for all that it missed.
 
     The clutter map learns from tentative tracks that ended, and from confirmed ones that ended
     within seconds without leaving their place: otherwise a place that is bad enough to confirm
@@ -159,7 +169,7 @@ class Likelihood:
         density = self._clutter.density(xy[used])
         change[row] = hit_llr(distance, log_det, density, self._settings.detection_probability)
         tracks.llr += change
-        tracks.llr_peak = np.maximum(tracks.llr_peak, tracks.llr)
+        self._note_peaks(tracks)
         tracks.strong_hits = tracks.strong_hits * self._keep + strong
         tentative = used & ~tracks.confirmed[hit]
         if tentative.any():
@@ -167,6 +177,15 @@ class Likelihood:
             self._variances += 1
             gain = max(_PACE_GAIN, 1 / (self._variances + 1))
             self._log_variance += gain * (news - self._log_variance)
+
+    def _note_peaks(self, tracks: TrackTable) -> None:
+        """Where the ratio was highest, and lowest since then; where tracks are confirmed anew."""
+        new = tracks.llr >= tracks.llr_peak
+        tracks.llr_low = np.minimum(tracks.llr_low, tracks.llr)
+        if self._log_pace is not None:
+            new |= tracks.llr - tracks.llr_low >= upper_threshold(self._share())
+        tracks.llr_peak = np.where(new, tracks.llr, tracks.llr_peak)
+        tracks.llr_low = np.where(new, tracks.llr, tracks.llr_low)
 
     def confirmed(self, tracks: TrackTable) -> BoolArray:
         """(M,) where the evidence reaches the threshold, and the displacement its own."""

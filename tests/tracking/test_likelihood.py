@@ -172,6 +172,18 @@ def test_a_chance_detection_now_and_then_does_not_keep_a_track_alive() -> None:
     assert seconds_alive("likelihood") < 5.0
 
 
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
+def test_a_target_seen_in_short_spells_is_kept_between_them(life: str) -> None:
+    """Behind a fence: 0.1 s in view, 0.6 s hidden, so what it misses is never made up for."""
+    subject = build_tracker(settings(life=life), 0.5)
+    rng = np.random.default_rng(2)
+    times = np.arange(240) / 30
+    for n, place in enumerate(line(times, (20, 100), (40, 0))):
+        found = place + rng.normal(0, 0.3, 2) if n < 6 or n % 21 < 3 else []
+        tracks = subject.step(seen(found, times[n]))
+        assert n < 5 or tracks.track_id[tracks.reported].tolist() == [1], n
+
+
 def test_weak_detections_alone_keep_a_confirmed_track() -> None:
     subject = build_tracker(settings(), 0.5)
     follow(subject, np.full((20, 2), 50.0), np.arange(20) / 30)
