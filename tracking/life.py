@@ -10,6 +10,7 @@ import numpy as np
 from configs.schema import TrackerSettings
 from streamer.types import BoolArray, FloatArray
 from tracking import kalman, lifecycle
+from tracking.camera_motion import Motion
 from tracking.clutter import CELL_PX, ClutterMap
 from tracking.lifecycle import TrackTable, confirmed_now, has_moved
 from tracking.motion import POSITION
@@ -36,8 +37,8 @@ _BOUND_PX = 2.0 * CELL_PX
 class Life(Protocol):
     """Judges the tracks of one tracker, frame by frame, in the order of the methods."""
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> None:
-        """A new frame, ``dt`` s after the last; the camera's ``still``; the picture's shape."""
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
+        """A new frame, ``dt`` s after the last; how the camera moved; the picture's shape."""
 
     def weigh(
         self,
@@ -80,7 +81,7 @@ class MOfN:
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> None:
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
         """Nothing is learned."""
 
     def weigh(
@@ -140,9 +141,9 @@ class Likelihood:
         self._log_variance = 2 * math.log(settings.position_sigma_px)
         self._keep = 1.0
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> None:
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
         """Learn how fast frames come; let the clutter map fade."""
-        self._keep = self._clutter.begin(dt, still, shape)
+        self._keep = self._clutter.begin(dt, motion, shape)
         if _PACES_SECONDS[0] <= dt <= _PACES_SECONDS[1]:
             log_dt = math.log(dt)
             if self._log_pace is None:

@@ -11,6 +11,7 @@ from shown_targets import SIGMA, follow, line, seen
 from configs.schema import TrackerSettings
 from streamer.types import Detections, TrackState
 from tracking import build_tracker
+from tracking.camera_motion import Motion
 from tracking.life import Likelihood
 from tracking.lifecycle import TrackTable
 from tracking.wald import false_share, hit_llr, lower_threshold, miss_llr
@@ -48,7 +49,7 @@ def test_hits_and_misses_move_the_score_as_by_hand() -> None:
     life = Likelihood(
         settings(detection_probability=0.9, false_alarms_per_frame=1, gate_probability=0.99)
     )
-    life.begin(1 / 30, True, (100, 200))
+    life.begin(1 / 30, Motion(), (100, 200))
     tracks = one_track(3.0)
     yes, no = np.array([True]), np.array([False])
     at, noise = np.array([[52.0, 50.0]]), np.eye(2)[None]
