@@ -7,6 +7,7 @@ the camera stands (:mod:`tracking.stillness`), which is cheap, and only otherwis
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
@@ -62,6 +63,24 @@ class Motion:
         """Where what is at points (N, 2) now was before, px."""
         before = np.linalg.solve(self.warp[:, :2], (xy - self.warp[:, 2]).T).T
         return np.asarray(before, dtype=np.float64)
+
+    def following(self, earlier: Motion) -> Motion:
+        """Both, ``earlier`` first."""
+        linear = self.warp[:, :2] @ earlier.warp[:, :2]
+        return Motion(
+            np.column_stack((linear, self.points(earlier.warp[:, 2]))),
+            still=self.still and earlier.still,
+            trusted=self.trusted and earlier.trusted,
+            sigma_px=math.hypot(self.sigma_px, earlier.sigma_px),
+        )
+
+    def movement_px(self, shape: tuple[int, ...]) -> float:
+        """How far a picture (H, W) moves, px: the root mean square over it."""
+        height, width = shape
+        x, y = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
+        points = np.column_stack((x.ravel(), y.ravel()))
+        moved = self.points(points) - points
+        return float(np.sqrt(np.mean(np.square(moved).sum(axis=1))))
 
     def after(
         self, transition: FloatArray, process_noise: FloatArray
@@ -143,10 +162,11 @@ class CameraMotion:
 
     def _found(self, warp: FloatArray, image: Image) -> Motion:
         self._unread = 0
-        self._pace_px = _movement(warp, image)
+        motion = Motion(warp, still=False)
+        self._pace_px = motion.movement_px(image.shape)
         if self._mode == "auto" and self._pace_px < STILL_PX:
             return Motion()
-        return Motion(warp, still=False)
+        return motion
 
     def _lost(self, image: Image) -> Motion:
         self._unread += 1
@@ -185,12 +205,3 @@ def _aligned_likeness(warp: FloatArray, before: Sketch, now: Sketch) -> float:
     )
     both = (seen > 0.99).astype(np.float32)
     return likeness(ahead * both, now.detail * both)
-
-
-def _movement(warp: FloatArray, image: Image) -> float:
-    """How far the warp moves the picture, px: the root mean square over it."""
-    height, width = image.shape
-    x, y = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
-    points = np.column_stack((x.ravel(), y.ravel()))
-    moved = points @ warp[:, :2].T + warp[:, 2] - points
-    return float(np.sqrt(np.mean(np.square(moved).sum(axis=1))))

@@ -1,4 +1,4 @@
-"""Where false detections are, learned while a camera stands.
+"""Where false detections are, learned while a camera looks at the same places.
 
 Tree lines, cloud edges and hot roofs blink again and again at the same places. The map counts, in
 cells, the strong detections that no target explains, and forgets them over minutes. It is told of
@@ -12,8 +12,12 @@ import math
 import numpy as np
 
 from streamer.types import FloatArray, IntArray
+from tracking.camera_motion import Motion
 
 CELL_PX = 8
+_FORGET_PX = CELL_PX / 2
+"""A picture that moved by more shows other places than those that were learned. What moved by less
+is still in its cell or in the next, which counts too."""
 MEMORY_SECONDS = 120.0
 """Counts decay to 1/e in this time."""
 _PRIOR_COUNT = 0.01
@@ -47,6 +51,8 @@ class ClutterMap:
         self._per_frame = per_frame
         self._shape: tuple[int, ...] = _USUAL_SHAPE
         self._counts: FloatArray | None = None
+        self._moved = Motion()
+        """The camera's, since the map was begun."""
         self._frames = 0.0
         self._births = self._birth_frames = 0.0
         self.background = 0.0
@@ -54,23 +60,27 @@ class ClutterMap:
         self._until_settled = 0
         self._settle()
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> float:
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> float:
         """A new frame: what was learned fades, or is forgotten where the camera moved.
 
-        A picture that moved shows other places, and at the borders new ones. It is not warped: by
-        fractions of a cell each time, counts would blur into their surroundings.
+        What counts is where the picture is against where it was when the map was begun, so a camera
+        that only trembles forgets nothing. The map is not warped: by fractions of a cell each time,
+        counts would blur into their surroundings.
 
         Args:
             dt: seconds since the last frame.
-            still: the camera stands.
+            motion: the camera's, since the last frame.
             shape: the picture's; None where there is no picture and so no map.
 
         Returns:
             The share of each count that is left, for counts that are kept elsewhere.
         """
         keep = left = math.exp(-dt / MEMORY_SECONDS)
-        if shape is not None and (not still or self._counts is None or shape != self._shape):
+        if shape is not None and (
+            self._counts is None or shape != self._shape or self._lost_sight(motion)
+        ):
             self._shape = shape
+            self._moved = Motion()
             # A row and a column on each side have nothing, so that every cell has eight neighbours.
             self._counts = np.zeros((shape[0] // CELL_PX + 3, shape[1] // CELL_PX + 3))
             self._frames = 0.0
@@ -124,6 +134,13 @@ class ClutterMap:
         """How many tracks false detections start in a frame, wherever the camera looks."""
         total = _PRIOR_FRAMES * self._per_frame + self._births
         return max(self._per_frame, total / (_PRIOR_FRAMES + self._birth_frames))
+
+    def _lost_sight(self, motion: Motion) -> bool:
+        """The picture shows other places than the map, once it moved like this, too."""
+        if motion.still:
+            return False
+        self._moved = motion.following(self._moved)
+        return not self._moved.trusted or self._moved.movement_px(self._shape) > _FORGET_PX
 
     def _settle(self) -> None:
         """How dense false detections are in the better half of the picture."""

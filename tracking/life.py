@@ -10,6 +10,7 @@ import numpy as np
 from configs.schema import TrackerSettings
 from streamer.types import BoolArray, FloatArray
 from tracking import kalman, lifecycle
+from tracking.camera_motion import Motion
 from tracking.clutter import CELL_PX, ClutterMap
 from tracking.lifecycle import TrackTable, confirmed_now, has_moved
 from tracking.motion import POSITION
@@ -20,6 +21,7 @@ from tracking.wald import (
     hit_llr,
     lower_threshold,
     miss_llr,
+    upper_threshold,
 )
 
 _PACE_GAIN = 0.005
@@ -36,8 +38,8 @@ _BOUND_PX = 2.0 * CELL_PX
 class Life(Protocol):
     """Judges the tracks of one tracker, frame by frame, in the order of the methods."""
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> None:
-        """A new frame, ``dt`` s after the last; the camera's ``still``; the picture's shape."""
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
+        """A new frame, ``dt`` s after the last; how the camera moved; the picture's shape."""
 
     def weigh(
         self,
@@ -80,7 +82,7 @@ class MOfN:
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> None:
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
         """Nothing is learned."""
 
     def weigh(
@@ -118,7 +120,10 @@ class Likelihood:
     A confirmed track ends when its log-likelihood ratio fell from its peak by more than a whole
     ``coast_seconds`` without detections costs. So what is merely hidden coasts as long as the
     setting says, which knows of things that stand before targets, and what is kept alive by a
-    chance detection now and then does not live for ever.
+    chance detection now and then does not live for ever. Detections that raise the ratio, from its
+    lowest since the peak, by as much as would confirm a track anywhere confirm this one anew: what
+    it missed before does not count any more. A target behind branches is never seen for long enough
+    to make up for all that it missed.
 
     The clutter map learns from tentative tracks that ended, and from confirmed ones that ended
     within seconds without leaving their place: otherwise a place that is bad enough to confirm
@@ -137,9 +142,9 @@ class Likelihood:
         self._log_variance = 2 * math.log(settings.position_sigma_px)
         self._keep = 1.0
 
-    def begin(self, dt: float, still: bool, shape: tuple[int, ...] | None) -> None:
+    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
         """Learn how fast frames come; let the clutter map fade."""
-        self._keep = self._clutter.begin(dt, still, shape)
+        self._keep = self._clutter.begin(dt, motion, shape)
         if _PACES_SECONDS[0] <= dt <= _PACES_SECONDS[1]:
             log_dt = math.log(dt)
             if self._log_pace is None:
@@ -166,7 +171,7 @@ class Likelihood:
         density = self._clutter.density(xy[used])
         change[row] = hit_llr(distance, log_det, density, self._settings.detection_probability)
         tracks.llr += change
-        tracks.llr_peak = np.maximum(tracks.llr_peak, tracks.llr)
+        self._note_peaks(tracks)
         tracks.strong_hits = tracks.strong_hits * self._keep + strong
         tentative = used & ~tracks.confirmed[hit]
         if tentative.any():
@@ -174,6 +179,15 @@ class Likelihood:
             self._variances += 1
             gain = max(_PACE_GAIN, 1 / (self._variances + 1))
             self._log_variance += gain * (news - self._log_variance)
+
+    def _note_peaks(self, tracks: TrackTable) -> None:
+        """Where the ratio was highest, and lowest since then; where tracks are confirmed anew."""
+        new = tracks.llr >= tracks.llr_peak
+        tracks.llr_low = np.minimum(tracks.llr_low, tracks.llr)
+        if self._log_pace is not None:
+            new |= tracks.llr - tracks.llr_low >= upper_threshold(self._share())
+        tracks.llr_peak = np.where(new, tracks.llr, tracks.llr_peak)
+        tracks.llr_low = np.where(new, tracks.llr, tracks.llr_low)
 
     def confirmed(self, tracks: TrackTable) -> BoolArray:
         """(M,) where the evidence reaches the threshold, and the displacement its own."""

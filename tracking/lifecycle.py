@@ -69,9 +69,11 @@ class TrackTable:
     """(M,) the detection that updated it in this frame; -1 where none did."""
     llr: FloatArray
     """(M,) log-likelihood ratio, target to chance, of all since the first detection; 0 unless
-    ``tracker.life`` is ``likelihood``, as are the next two."""
+    ``tracker.life`` is ``likelihood``, as are the next three."""
     llr_peak: FloatArray
-    """(M,) the highest it was."""
+    """(M,) the highest it was, since it was confirmed anew if it was."""
+    llr_low: FloatArray
+    """(M,) the lowest it was since that peak."""
     strong_hits: FloatArray
     """(M,) its strong detections, forgotten as a clutter map forgets."""
 
@@ -143,6 +145,7 @@ class TrackTable:
             detection=detection,
             llr=np.zeros(count),
             llr_peak=np.zeros(count),
+            llr_low=np.zeros(count),
             strong_hits=strong.astype(np.float64),
         )
 

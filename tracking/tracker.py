@@ -90,7 +90,7 @@ class KalmanTracker:
         measured = measurements_of(detections, self._settings)
         dt = self._advance_clock(detections.pts_seconds)
         motion = self._watch_camera(detections, image, dt)
-        self._life.begin(dt, motion.still, None if image is None else image.shape)
+        self._life.begin(dt, motion, None if image is None else image.shape)
 
         self._predict(dt, motion)
         matched = self._associate(measured)

@@ -59,6 +59,15 @@ def lower_threshold(share: float) -> float:
     return math.log(MISSED_TARGETS / (1.0 - share))
 
 
+def upper_threshold(share: float) -> float:
+    """What chance reaches, however dense it is, no more often than this: Ville's inequality.
+
+    Args:
+        share: alpha, how often it may.
+    """
+    return -math.log(share)
+
+
 def miss_llr(settings: TrackerSettings) -> float:
     """What a frame without a strong detection adds to the log-likelihood ratio."""
     return math.log1p(-settings.detection_probability * settings.gate_probability)

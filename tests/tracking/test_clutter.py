@@ -1,5 +1,6 @@
 """The clutter map: what blinks always at the same place, and what flies past it."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from shown_targets import SIGMA, line, seen, tracker
 
 from streamer.protocols import Tracker
 from streamer.types import Tracks, TrackState
+from tracking.camera_motion import CameraMotion, Motion
 from tracking.clutter import CELL_PX, ClutterMap
 
 FPS = 30
@@ -16,6 +18,25 @@ PICTURE = np.zeros(SHAPE, dtype=np.uint8)
 CORNER = np.array([290.0, 30.0])
 SWAY = 3.0
 LEARNING_SECONDS = 20
+LOST = Motion(still=False, trusted=False, sigma_px=10)
+
+
+def shift(pixels: float) -> Motion:
+    """Of a camera that turns sideways."""
+    return Motion(np.array([[1.0, 0, pixels], [0, 1, 0]]), still=False)
+
+
+def taught() -> ClutterMap:
+    """Knows that the corner blinks."""
+    clutter = ClutterMap(0.1)
+    for _ in range(100):
+        clutter.begin(1 / FPS, Motion(), SHAPE)
+        clutter.add(CORNER[None], np.array([1.0]))
+    return clutter
+
+
+def knows(clutter: ClutterMap) -> bool:
+    return bool(clutter.density(CORNER[None])[0] > 100 * clutter.background)
 
 
 def learner(**changes: object) -> Tracker:
@@ -102,28 +123,72 @@ def test_a_target_that_stops_is_not_learned_as_clutter() -> None:
 
 def test_a_camera_that_moved_shows_other_places() -> None:
     clutter = ClutterMap(0.1)
-    clutter.begin(0.0, True, SHAPE)
+    clutter.begin(0.0, Motion(), SHAPE)
     usual = clutter.density(CORNER[None])[0]
     for _ in range(100):
-        clutter.begin(1 / FPS, True, SHAPE)
+        clutter.begin(1 / FPS, Motion(), SHAPE)
         clutter.add(CORNER[None], np.array([1.0]))
     assert clutter.density(CORNER[None])[0] > 100 * usual
     assert clutter.density(CORNER[None] - 10 * CELL_PX)[0] == pytest.approx(usual)
     assert clutter.births_per_frame > 0.2
-    assert clutter.begin(1 / FPS, False, SHAPE) == 0  # what tracks have gathered goes, too
+    assert clutter.begin(1 / FPS, shift(CELL_PX), SHAPE) == 0  # what tracks have gathered goes, too
     assert clutter.births_per_frame > 0.2
     assert clutter.density(CORNER[None])[0] == pytest.approx(usual)
 
 
+def test_a_camera_that_trembles_forgets_nothing() -> None:
+    clutter = taught()
+    for n in range(300):
+        assert clutter.begin(1 / FPS, shift(-0.4 if n % 2 else 0.4), SHAPE) > 0.99
+    assert knows(clutter)
+
+
+@pytest.mark.parametrize("step", [0.3, 2.0])
+def test_a_camera_that_pans_forgets_once_it_is_half_a_cell_away(step: float) -> None:
+    clutter = taught()
+    frames = 0
+    while knows(clutter) and frames < 100:
+        clutter.begin(1 / FPS, shift(step), SHAPE)
+        frames += 1
+    assert CELL_PX / 2 < frames * step <= CELL_PX / 2 + step
+
+
+def test_turns_and_zooms_count_as_far_as_they_move_the_picture() -> None:
+    for angle, kept in ((0.01, True), (0.1, False)):
+        turn = np.array([[1, -angle, 0.0], [angle, 1, 0]])
+        clutter = taught()
+        clutter.begin(1 / FPS, Motion(turn, still=False), SHAPE)
+        assert knows(clutter) == kept
+
+
+def test_a_camera_that_moved_nobody_knows_how_forgets_at_once() -> None:
+    clutter = taught()
+    assert clutter.begin(1 / FPS, LOST, SHAPE) == 0
+    assert not knows(clutter)
+    # And begins anew: the next one stands.
+    assert clutter.begin(1 / FPS, Motion(), SHAPE) > 0
+
+
+def test_a_camera_that_stands_forgets_nothing_where_every_picture_is_registered() -> None:
+    rng = np.random.default_rng(8)
+    scene = cv2.GaussianBlur(rng.normal(0, 1, SHAPE), (0, 0), 3)
+    scene = 128 + 40 * scene / scene.std()
+    camera, clutter = CameraMotion("on"), taught()
+    for _ in range(60):
+        image = np.clip(scene + rng.normal(0, 2, SHAPE), 0, 255).astype(np.uint8)
+        assert clutter.begin(1 / FPS, camera.estimate(image, np.empty((0, 4))), SHAPE) > 0.99
+    assert knows(clutter)
+
+
 def test_what_was_learned_is_forgotten_over_minutes() -> None:
     clutter = ClutterMap(0.1)
-    clutter.begin(0.0, True, SHAPE)
+    clutter.begin(0.0, Motion(), SHAPE)
     for _ in range(100):
-        clutter.begin(1 / FPS, True, SHAPE)
+        clutter.begin(1 / FPS, Motion(), SHAPE)
         clutter.add(CORNER[None], np.array([1.0]))
     known = clutter.density(CORNER[None])[0]
     for _ in range(60 * 20):
-        clutter.begin(1.0, True, SHAPE)
+        clutter.begin(1.0, Motion(), SHAPE)
     assert clutter.density(CORNER[None])[0] < known / 100
 
 
@@ -131,7 +196,7 @@ def test_where_all_the_picture_is_worse_than_calibrated_the_level_rises() -> Non
     rng = np.random.default_rng(7)
     clutter = ClutterMap(0.1)
     for _ in range(FPS * 120):
-        clutter.begin(1 / FPS, True, SHAPE)
+        clutter.begin(1 / FPS, Motion(), SHAPE)
         count = rng.poisson(2.0)
         places = rng.uniform((0, 0), SHAPE[::-1], (count, 2))
         clutter.add(places, np.ones(count))
@@ -145,7 +210,7 @@ def test_where_all_the_picture_is_worse_than_calibrated_the_level_rises() -> Non
     st.lists(
         st.tuples(
             st.floats(0, 4000),
-            st.booleans(),
+            st.sampled_from([Motion(), LOST, shift(0.3), shift(50)]),
             st.sampled_from([None, (1, 1), (7, 900), (64, 80)]),
             st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=4),
         ),
@@ -153,12 +218,12 @@ def test_where_all_the_picture_is_worse_than_calibrated_the_level_rises() -> Non
     )
 )
 def test_densities_are_numbers_above_zero(
-    frames: list[tuple[float, bool, tuple[int, int] | None, list[tuple[float, float]]]],
+    frames: list[tuple[float, Motion, tuple[int, int] | None, list[tuple[float, float]]]],
 ) -> None:
     clutter = ClutterMap(1e-6)
-    for dt, still, shape, places in frames:
+    for dt, motion, shape, places in frames:
         xy = np.array(places, dtype=np.float64).reshape(-1, 2)
-        assert 0 <= clutter.begin(dt, still, shape) <= 1
+        assert 0 <= clutter.begin(dt, motion, shape) <= 1
         clutter.add(xy, np.ones(len(xy)))
         density = clutter.density(xy)
         assert np.isfinite(density).all()

@@ -11,6 +11,7 @@ from shown_targets import SIGMA, follow, line, seen
 from configs.schema import TrackerSettings
 from streamer.types import Detections, TrackState
 from tracking import build_tracker
+from tracking.camera_motion import Motion
 from tracking.life import Likelihood
 from tracking.lifecycle import TrackTable
 from tracking.metrics.intervals import poisson_rate_interval
@@ -49,7 +50,7 @@ def test_hits_and_misses_move_the_score_as_by_hand() -> None:
     life = Likelihood(
         settings(detection_probability=0.9, false_alarms_per_frame=1, gate_probability=0.99)
     )
-    life.begin(1 / 30, True, (100, 200))
+    life.begin(1 / 30, Motion(), (100, 200))
     tracks = one_track(3.0)
     yes, no = np.array([True]), np.array([False])
     at, noise = np.array([[52.0, 50.0]]), np.eye(2)[None]
@@ -171,6 +172,18 @@ def test_a_chance_detection_now_and_then_does_not_keep_a_track_alive() -> None:
 
     assert seconds_alive("m_of_n") == 20.0
     assert seconds_alive("likelihood") < 5.0
+
+
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
+def test_a_target_seen_in_short_spells_is_kept_between_them(life: str) -> None:
+    """Behind a fence: 0.1 s in view, 0.6 s hidden, so what it misses is never made up for."""
+    subject = build_tracker(settings(life=life), 0.5)
+    rng = np.random.default_rng(2)
+    times = np.arange(240) / 30
+    for n, place in enumerate(line(times, (20, 100), (40, 0))):
+        found = place + rng.normal(0, 0.3, 2) if n < 6 or n % 21 < 3 else []
+        tracks = subject.step(seen(found, times[n]))
+        assert n < 5 or tracks.track_id[tracks.reported].tolist() == [1], n
 
 
 def test_weak_detections_alone_keep_a_confirmed_track() -> None:
