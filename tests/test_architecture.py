@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("configs", "model", "streamer", "tracking")
+GROUPS = {f"configs.groups.{name}" for name in ("base", "source", "detector", "tracker", "output")}
+"""What the schema is made of: to be imported from there."""
 LEAVES = {
     "configs.load",
     "configs.schema",
@@ -67,7 +69,16 @@ def test_the_walk_sees_imports_inside_functions_and_of_submodules(tmp_path: Path
 @pytest.mark.parametrize("leaf", sorted(LEAVES))
 def test_leaves_import_nothing_of_ours_besides_leaves(leaf: str) -> None:
     path = ROOT.joinpath(*leaf.split(".")).with_suffix(".py")
-    assert {name for name in imports_of(path) if is_ours(name)} <= LEAVES
+    assert {name for name in imports_of(path) if is_ours(name)} <= LEAVES | GROUPS
+
+
+def test_the_groups_of_the_schema_import_one_another_alone_and_come_through_it() -> None:
+    for path in files_of(*ROOMS):
+        ours = {name for name in imports_of(path) if is_ours(name)}
+        if module_of(path) in GROUPS:
+            assert ours <= GROUPS
+        elif module_of(path) != "configs.schema":
+            assert not ours & GROUPS, f"{module_of(path)}: import from configs.schema"
 
 
 @pytest.mark.parametrize("room", ["model", "tracking"])

@@ -1,0 +1,1 @@
+"""The settings of :mod:`configs.schema`, a file a group."""

@@ -1,0 +1,89 @@
+"""The tracker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from configs.groups.base import Settings, Switch
+
+
+class TrackerSettings(Settings):
+    """The Kalman tracker."""
+
+    kind: Literal["kalman"] = Field("kalman", description="which tracker")
+    acceleration_sigma: float = Field(
+        80.0,
+        gt=0,
+        description="how hard targets manoeuvre: the spread, px/s, that a velocity gathers in 1 s",
+    )
+    position_sigma_px: float = Field(
+        0.7, gt=0, description="detections' position error for a target of one pixel, px"
+    )
+    initial_speed_sigma: float = Field(
+        60.0, gt=0, description="spread of speeds that new tracks may have, px/s"
+    )
+    gate_probability: float = Field(
+        0.997, gt=0, lt=1, description="share of true detections that fall inside the gate"
+    )
+    life: Literal["m_of_n", "likelihood"] = Field(
+        "m_of_n",
+        description="what confirms and ends tracks; m_of_n: counts of detections; likelihood: how"
+        " much likelier a target is than chance, and false_tracks_per_hour",
+    )
+    false_tracks_per_hour: float = Field(
+        10.0,
+        ge=1e-6,
+        description="of likelihood: so many tracks an hour may be confirmed by chance, where false"
+        " detections come independently of each other",
+    )
+    detection_probability: float = Field(
+        0.85,
+        gt=0,
+        lt=1,
+        description="of likelihood: the share of frames in which a target in view is detected at"
+        " the detector's threshold; python -m tracking.calibrate tells it",
+    )
+    false_alarms_per_frame: float = Field(
+        0.1,
+        ge=1e-6,
+        le=1e6,
+        description="of likelihood: false detections a frame at that threshold, told by the same"
+        " command; where a camera stands, more are learned place by place",
+    )
+    confirm_hits: int = Field(4, ge=1, description="M of `M of N`: detections to confirm a track")
+    confirm_window: int = Field(6, ge=1, description="N of `M of N`: frames they fall in")
+    confirm_displacement_px: float = Field(
+        1.0,
+        ge=0,
+        description="how far, at least, a track must have moved to be confirmed, px; more where"
+        " its position jitters; 0 also confirms what stands still",
+    )
+    coast_seconds: float = Field(
+        0.7, ge=0, description="a confirmed track is deleted after so long without a detection"
+    )
+    tentative_coast_seconds: float = Field(0.15, ge=0, description="the same for a tentative track")
+    max_position_sigma_px: float = Field(
+        100.0, gt=0, description="a track less certain than this about its position is deleted, px"
+    )
+    birth_score: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="detections below this never start a track; null: the threshold"
+    )
+    track_extended: bool = Field(
+        True, description="follow components marked as extended; false: small targets only"
+    )
+    camera_motion: Switch = Field(
+        "auto",
+        description="tracks move with the scene when the camera pans, turns, zooms or shakes; "
+        "auto: pictures are compared only as far as it takes to see that it stands still",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TrackerSettings:
+        if self.confirm_hits > self.confirm_window:
+            raise ValueError(
+                f"confirm_hits {self.confirm_hits} must not exceed confirm_window "
+                f"{self.confirm_window}"
+            )
+        return self
