@@ -75,7 +75,7 @@ class OpenVinoEngine:
     Args:
         network: what it runs.
         precision: auto, fp32 or bf16.
-        threads: that work at once; None: one a core.
+        threads: that work at once on windows of one side, or on any other batch; None: one a core.
         window_sides: of the square windows that will come, px: their graphs have fixed shapes,
             which is faster, and are made ready now. Other batches share one graph an attention
             grid, of any shape; that of whole pictures is made ready, too.

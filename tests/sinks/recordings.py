@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import av
@@ -39,3 +44,28 @@ def times_in(path: Path) -> list[float]:
 def in_order(folder: Path, pattern: str = "annotated*.mp4") -> list[Path]:
     """A recording's files, the first one first."""
     return sorted(folder.glob(pattern), key=lambda path: (len(path.stem), path.stem))
+
+
+def killed_after(count: int, program: str, *arguments: str) -> int:
+    """Run a program that prints the number of each picture that it has written, and kill it.
+
+    Args:
+        count: the number from which on it is killed.
+        program: Python, run from the project's root.
+        arguments: of the program.
+
+    Returns:
+        The last number that it printed: what it wrote before the signal came counts as written.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        written = 0
+        deadline = time.monotonic() + 60
+        while written < count and time.monotonic() < deadline:
+            written = int(process.stdout.readline())
+        os.kill(process.pid, signal.SIGKILL)
+        return max([written, *(int(line) for line in process.stdout)])

@@ -1,13 +1,10 @@
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from recordings import killed_after
 from sink_results import result_of
 
 from configs.load import load_settings
@@ -109,18 +106,7 @@ for index in range(10**6):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_kill_leaves_everything_but_the_last_second(tmp_path: Path) -> None:
     path = tmp_path / "original.mkv"
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path)],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdout is not None
-        written = 0
-        deadline = time.monotonic() + 60
-        while written < 100 and time.monotonic() < deadline:
-            written = int(process.stdout.readline())
-        os.kill(process.pid, signal.SIGKILL)
-        written = max([written, *(int(line) for line in process.stdout)])
+    written = killed_after(100, KILLED, str(path))
     found, times = frames_in(path)
     assert len(found) > written - 22
     np.testing.assert_allclose(times, np.arange(len(found)) / 30, atol=0.00051)

@@ -1,13 +1,10 @@
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from recordings import killed_after
 from sink_results import result_of, tracks_at
 
 from configs.schema import OverlaySettings, RecordSettings
@@ -162,19 +159,7 @@ def test_a_killed_recording_plays_up_to_its_last_second(
     tmp_path: Path, codec: str, frames: int
 ) -> None:
     path = tmp_path / "annotated.mp4"
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED_RECORDING, str(path), codec],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdout is not None
-        written = 0
-        deadline = time.monotonic() + 60
-        while written < frames and time.monotonic() < deadline:
-            written = int(process.stdout.readline())
-        os.kill(process.pid, signal.SIGKILL)
-        # What it still wrote before the signal came counts as written.
-        written = max([written, *(int(line) for line in process.stdout)])
+    written = killed_after(frames, KILLED_RECORDING, str(path), codec)
     paths = sorted(tmp_path.iterdir(), key=lambda each: (len(each.stem), each.stem))
     assert len(paths) in (
         written // 120,

@@ -1,14 +1,10 @@
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
 import pytest
-from recordings import numbers_in, picture
+from recordings import killed_after, numbers_in, picture
 
 from configs.schema import ClipSettings, DiskSettings, RecordSettings
 from streamer.sinks.clips import MAX_WAITING_BYTES, _Before
@@ -169,18 +165,7 @@ for number in range(10**6):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_clip_plays_after_a_kill(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path / "annotated.mp4")],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdout is not None
-        written = 0
-        deadline = time.monotonic() + 60
-        while written < 150 and time.monotonic() < deadline:
-            written = int(process.stdout.readline())
-        os.kill(process.pid, signal.SIGKILL)
-        written = max([written, *(int(line) for line in process.stdout)])
+    written = killed_after(150, KILLED, str(tmp_path / "annotated.mp4"))
     (clip,) = (tmp_path / "clips").iterdir()
     shown = numbers_in(clip)
     assert shown == list(range(len(shown)))
