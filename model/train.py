@@ -73,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     add("--crop", type=int, nargs="+", metavar="PX",
         help=f"sides of crops, one of them a step (--data {_PUBLISHED_CROP[0]}, "
         f"--pack {' '.join(map(str, crops.sizes))})")  # fmt: skip
+    add("--warped", type=float, default=crops.warped, metavar="SHARE",
+        help="of the crops: turned by any angle, zoomed and stretched a little (0)")  # fmt: skip
     add("--learning-rate", type=float, default=recipe.learning_rate, metavar="X",
         help=f"the highest, after the warm-up ({recipe.learning_rate:g})")  # fmt: skip
     add("--frozen-statistics", type=float, default=recipe.frozen_statistics, metavar="SHARE",
@@ -143,7 +145,7 @@ def _train(
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists() and not options.resume:
         raise ValueError(f"{output} holds a training: go on with --resume, or give another folder")
-    crops = CropSettings()
+    crops = CropSettings(warped=options.warped)
     if options.crop or options.data:
         crops = replace(crops, sizes=tuple(options.crop or _PUBLISHED_CROP))
     validation = None

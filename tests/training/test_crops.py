@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from model.training.data import augment
-from model.training.data.augment import PointTargets, SensorChange, change_sensor, paste_targets
+from model.training.data.augment import (
+    PointTargets,
+    SensorChange,
+    Warps,
+    change_sensor,
+    paste_targets,
+    warp,
+)
 from model.training.data.crops import CropSampler, CropSettings
 from model.training.data.packs import BACKGROUND, IGNORE, TARGET, Pack
 
@@ -133,6 +140,69 @@ def test_another_sensor_has_another_contrast_brightness_and_noise() -> None:
     added = pictures[2] - (mean[2] + 0.5 * (before[2] - mean[2]))
     assert float(added.std()) == pytest.approx(6, rel=0.05)
     assert float(added.mean()) == pytest.approx(0, abs=0.3)
+
+
+class TestWarping:
+    """Two crops of 48 px with a disc of 6 px around row 20, column 28, the second one warped."""
+
+    def scene(self) -> tuple[torch.Tensor, torch.Tensor]:
+        rows, columns = np.mgrid[:48, :48]
+        disc = np.hypot(rows - 20, columns - 28) < 6
+        pictures = np.stack([60 + 100 * disc + rows / 4] * 2).astype(np.float32)
+        return torch.from_numpy(pictures), torch.from_numpy(np.stack([disc * TARGET] * 2)).byte()
+
+    def warped(self, matrix: np.ndarray, pivot: tuple[float, float]) -> tuple[np.ndarray, ...]:
+        pictures, labels = self.scene()
+        untouched, known = pictures[0].clone(), labels[0].clone()
+        warp(pictures, labels, Warps(np.array([1]), matrix[None], np.array([pivot])))
+        assert torch.equal(pictures[0], untouched)
+        assert torch.equal(labels[0], known)
+        return untouched.numpy(), known.numpy(), pictures[1].numpy(), labels[1].numpy()
+
+    def test_a_quarter_turn_about_the_middle_is_what_numpy_calls_one(self) -> None:
+        picture, label, turned_picture, turned_label = self.warped(
+            np.array([[0.0, -1.0], [1.0, 0.0]]), (23.5, 23.5)
+        )
+        np.testing.assert_allclose(turned_picture, np.rot90(picture), atol=1e-2)
+        assert np.array_equal(turned_label, np.rot90(label))
+
+    @given(seed=st.integers(0, 999))
+    @settings(deadline=None, max_examples=40)
+    def test_the_pivot_stays_and_areas_grow_as_asked(self, seed: int) -> None:
+        drawn = Warps.drawn(np.array([1]), np.array([[20.0, 28.0]]), np.random.default_rng(seed))
+        picture, label, warped_picture, warped_label = self.warped(drawn.matrix[0], (20.0, 28.0))
+        assert warped_label[20, 28] == TARGET
+        assert warped_picture[20, 28] == pytest.approx(picture[20, 28], abs=0.1)
+        inside = warped_label != IGNORE
+        grown = (label == TARGET).sum() / np.linalg.det(drawn.matrix[0])
+        assert (warped_label == TARGET).sum() == pytest.approx(grown, rel=0.12)
+        # Where it is labelled there is the disc, and nowhere else.
+        assert warped_picture[warped_label == TARGET].min() > 105
+        assert warped_picture[inside & (warped_label == BACKGROUND)].max() < 130
+
+    def test_what_no_camera_saw_is_ignored_and_so_is_what_was(self) -> None:
+        half = np.eye(2) * 2.0  # twice as far away: half the picture is made up
+        _, _, _, label = self.warped(half, (23.5, 23.5))
+        seen = np.zeros((48, 48), bool)
+        seen[12:36, 12:36] = True
+        assert np.array_equal(label != IGNORE, seen)
+        pictures, labels = self.scene()
+        labels[1, :10] = IGNORE
+        warp(pictures, labels, Warps(np.array([1]), np.eye(2)[None], np.array([[9.0, 9.0]])))
+        assert bool((labels[1, :10] == IGNORE).all())
+        assert bool((labels[1, 11:] != IGNORE).all())
+
+    def test_crops_are_warped_by_their_share_around_what_they_show(self) -> None:
+        spot = np.zeros((96, 96), np.uint8)
+        spot[40:43, 50:53] = TARGET
+        pack = Pack([spot * 100], [spot], ["clip"], mean=0.0, std=1.0)
+        settings = CropSettings(
+            sizes=(64,), share=(("clip", 1.0),), pasted=0.0, centred=1.0, warped=0.5
+        )
+        _, labels = CropSampler(pack, settings).batch(200, np.random.default_rng(0))
+        areas = (labels[:, 0] == TARGET).sum(dim=(1, 2)).numpy()
+        assert areas.min() > 0
+        assert (areas == 9).mean() == pytest.approx(0.5, abs=0.12)
 
 
 class TestPasting:

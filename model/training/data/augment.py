@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,11 +13,65 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.training.data.boxes import SHARE_OF_PEAK
-from model.training.data.packs import BACKGROUND, TARGET
+from model.training.data.packs import BACKGROUND, IGNORE, TARGET
 
 _REACH_PX = 6
 """A synthetic target lies in a window of 13x13 px."""
 _SIDE_PX = 2 * _REACH_PX + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Warps:
+    """Another distance and attitude of the camera for some crops: K of them."""
+
+    crop: NDArray[np.int64]
+    """(K,) which crop of the batch each is for; none twice."""
+    matrix: NDArray[np.float64]
+    """(K, 2, 2) from (x, y) in the new crop to (x, y) in the old one, both from the pivot."""
+    pivot: NDArray[np.float64]
+    """(K, 2) row and column of what stays where it is, px."""
+
+    @classmethod
+    def drawn(
+        cls, crop: NDArray[np.int64], pivot: NDArray[np.float64], rng: np.random.Generator
+    ) -> Warps:
+        """One for each of those crops: turned by any angle that quarter turns leave, zoomed and
+        stretched a little."""
+        count = len(crop)
+        angle = rng.uniform(-math.pi / 4, math.pi / 4, count)
+        scale = np.exp(-rng.uniform(-0.25, 0.5, count))
+        stretch = np.exp(rng.normal(0, 0.06, (count, 1, 1)) * np.array([1, -1]))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        return cls(crop, scale[:, None, None] * turn.transpose(2, 0, 1) * stretch, pivot)
+
+
+def warp(pictures: Tensor, labels: Tensor, warps: Warps) -> None:
+    """Show what a camera elsewhere would have shown, in place.
+
+    What lies outside the old crop is its mirror image, labelled IGNORE.
+
+    Args:
+        pictures: (N, S, S) float32 grey levels.
+        labels: (N, S, S) uint8 labels.
+        warps: what is another.
+    """
+    if not len(warps.crop):
+        return
+    device = pictures.device
+    which = torch.from_numpy(warps.crop).to(device)
+    size = pictures.shape[-1]
+    pivot = 2 * warps.pivot[:, ::-1, None] / (size - 1) - 1  # (K, 2, 1) x and y, -1 to 1
+    matrix = np.concatenate([warps.matrix, pivot - warps.matrix @ pivot], axis=2)
+    places = F.affine_grid(_tensor(matrix, device), [len(which), 1, size, size], align_corners=True)
+    old, truth = pictures[which][:, None], labels[which][:, None]
+    bilinear = partial(F.grid_sample, grid=places, padding_mode="reflection", align_corners=True)
+    pictures[which] = bilinear(old)[:, 0]
+    # Interpolated, not nearest: an outline of a few pixels must not jump by one.
+    target = bilinear((truth == TARGET).float())[:, 0] > 0.5
+    ignored = bilinear((truth == IGNORE).float())[:, 0] > 0
+    outside = (places.abs() > 1 + 1e-6).any(dim=3)
+    made = torch.where(target, TARGET, BACKGROUND).masked_fill(outside | ignored, IGNORE)
+    labels[which] = made.to(labels.dtype)
 
 
 @dataclass(frozen=True, slots=True)

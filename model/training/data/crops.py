@@ -18,8 +18,10 @@ from torch import Tensor
 from model.training.data.augment import (
     PointTargets,
     SensorChange,
+    Warps,
     change_sensor,
     paste_targets,
+    warp,
 )
 from model.training.data.packs import FLOCK, IGNORE, TARGET, Pack
 
@@ -51,6 +53,8 @@ class CropSettings:
     """Share of the other crops that lie around a target, where the picture has one."""
     pasted: float = 0.35
     """Share of crops that get one to three synthetic point targets."""
+    warped: float = 0.0
+    """Share of crops that are turned by any angle, zoomed and stretched a little."""
 
     def __post_init__(self) -> None:
         sizes = self.sizes
@@ -73,6 +77,8 @@ class _Cut:
     along_x: NDArray[np.int64]
     inside_y: NDArray[np.bool_]
     inside_x: NDArray[np.bool_]
+    anchor: tuple[int, int]
+    """Row and column, in the crop, of what it was drawn to show; else of its middle."""
 
 
 class CropSampler:
@@ -132,7 +138,12 @@ class CropSampler:
         sizes = self._settings.sizes
         size = sizes[int(rng.integers(len(sizes)))]
         count = max(1, round(count * (sizes[len(sizes) // 2] / size) ** 2))
-        pictures, labels = self._cut([self._draw(size, rng) for _ in range(count)])
+        cuts = [self._draw(size, rng) for _ in range(count)]
+        pictures, labels = self._cut(cuts)
+        if self._settings.warped:
+            turned = np.flatnonzero(rng.random(count) < self._settings.warped)
+            anchors = np.array([cut.anchor for cut in cuts], dtype=np.float64)
+            warp(pictures, labels, Warps.drawn(turned, anchors[turned], rng))
         sensor = SensorChange.drawn(count, rng)
         generator = torch.Generator(self._device).manual_seed(int(rng.integers(1 << 62)))
         change_sensor(pictures, sensor, generator)
@@ -159,9 +170,12 @@ class CropSampler:
         along_y = self._starts[which] + _mirrored(rows, height) * width
         along_x = _mirrored(columns, width)
         inside_y, inside_x = rows < height, columns < width
+        row = column = size // 2
+        if place is not None:
+            row, column = int(np.argmax(rows == place[0])), int(np.argmax(columns == place[1]))
         if rng.random() < 0.5:
-            return _Cut(along_x, along_y, inside_x, inside_y)
-        return _Cut(along_y, along_x, inside_y, inside_x)
+            return _Cut(along_x, along_y, inside_x, inside_y, (column, row))
+        return _Cut(along_y, along_x, inside_y, inside_x, (row, column))
 
     def _where(self, rng: np.random.Generator) -> tuple[int, NDArray[np.int64] | None]:
         """Which picture, and what row and column of it the crop must show; None: any."""
