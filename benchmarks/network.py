@@ -17,6 +17,7 @@ from benchmarks.report import Column, Part, Plan, paired_ratio, say
 from model.checkpoint import LoadedNetwork, NetworkInfo
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch
+from model.engines.torch_cuda import TorchCudaEngine
 
 PUBLISHED_WIDTH = 32
 _SEED = 2026
@@ -61,6 +62,8 @@ class Case:
 
 FRAMES = (Case("256x256", 256, 256, 1, 32), Case("512x640", 512, 640, 1, 32))
 WINDOWS = Case("4 windows of 64x64", 64, 64, 4, 8)
+BATCHES = tuple(Case(f"{count} of 512x640 at once", 512, 640, count, 32) for count in (4, 16))
+"""For GPUs, which want more than one picture to be busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +141,10 @@ class Published:
 class InEngine:
     """The folded network in one of the product's engines."""
 
-    def __init__(self, engine: Engine, width: int, kind: str) -> None:
+    def __init__(self, engine: Engine, width: int, kind: str, note: str = "") -> None:
         self.kind = kind
         self.engine = engine
-        self.title = f"{engine.name} {engine.precision}, width {width}"
+        self.title = f"{engine.name} {engine.precision}{note}, width {width}"
 
     def bind(self, case: Case) -> Call:
         """What runs a case, as one batch."""
@@ -183,6 +186,10 @@ def measure_network(plan: Plan) -> Part:
         for case in cases:
             say(f"  {case.title}: {len(candidates)} networks")
             rows += measure_case(case, candidates, effort)
+        on_gpu = [candidate for candidate in candidates if candidate.kind == "cuda"]
+        for case in BATCHES if on_gpu else ():
+            say(f"  {case.title}: {len(on_gpu)} networks")
+            rows += measure_case(case, on_gpu, effort)
     return Part("network", _ABOUT.replace("\n", " "), _COLUMNS, rows)
 
 
@@ -220,6 +227,12 @@ def _candidates(plan: Plan, widths: Sequence[int], engines: ExitStack) -> list[C
                     continue
                 engines.callback(engine.close)
                 found.append(InEngine(engine, width, kind))
+            if kind == "cuda":
+                plain = TorchCudaEngine(
+                    network, device, precision="fp16", in_flight=1, graphs=False
+                )
+                engines.callback(plain.close)
+                found.append(InEngine(plain, width, kind, " without graphs"))
     return found
 
 
