@@ -21,7 +21,7 @@ from model.checkpoint import (
 )
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
-from model.gating import Gate
+from model.gating import Gate, Glance
 from model.mpcnet import attention_grid_of
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator
@@ -49,6 +49,19 @@ class _SourceState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A frame that was glanced at."""
+
+    frame: Frame
+    gain: float
+    offset: float
+    gate: Gate
+    """Its source's."""
+    glance: Glance | None
+    """None: the network sees all of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
     """What the network sees at once: a frame or a window of one."""
 
@@ -58,6 +71,10 @@ class _Piece:
     window: Window | None
     gain: float
     offset: float
+
+
+_Part = tuple[list[_Piece], EngineTicket]
+"""Pieces of one size on their way through the engine."""
 
 
 class NetworkDetector:
@@ -86,7 +103,7 @@ class NetworkDetector:
         description: dict[str, str],
     ) -> None:
         self._engine = engine
-        self._health = _Health()
+        self.health = _Health()
         self._settings = settings
         self._states: dict[str, _SourceState] = {}
         self.mode = mode
@@ -100,33 +117,58 @@ class NetworkDetector:
         """How many tickets may be open at once."""
         return self._engine.max_in_flight
 
-    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints] | None = None) -> _Ticket:
-        """Start on frames, which may differ in size, depth and source.
+    def begin(self, frames: Sequence[Frame]) -> _Ticket:
+        """Start on frames, which may differ in size, depth and source, as far as no hints are
+        needed.
 
         Args:
             frames: those of one source in order of time.
-            hints: one a frame, used in mode gated; None: no track is expected anywhere.
         """
-        pieces: dict[tuple[object, ...], list[_Piece]] = defaultdict(list)
-        for position, frame in enumerate(frames):
-            focus = FocusHints.empty(frame.index) if hints is None else hints[position]
-            for piece in self._pieces(position, frame, focus):
-                pieces[(piece.image.shape, piece.image.dtype, piece.window is None)].append(piece)
-        parts = [(group, self._engine.submit(self._batch(group))) for group in pieces.values()]
-        return _Ticket(frames, parts, self._settings, self.threshold, self._health)
+        return _Ticket(self, [self._first_look(frame) for frame in frames])
 
-    def _pieces(self, position: int, frame: Frame, hints: FocusHints) -> list[_Piece]:
-        """What the network is to see of a frame: all of it, or windows."""
+    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints] | None = None) -> _Ticket:
+        """Start on frames at once; without hints no track is expected anywhere."""
+        ticket = self.begin(frames)
+        ticket.look(hints or [FocusHints.empty(frame.index) for frame in frames])
+        return ticket
+
+    def _first_look(self, frame: Frame) -> _Look:
         state = self._states.get(frame.source)
         if state is None:
             state = self._states[frame.source] = _SourceState(self._settings, self._scan_px)
         gain, offset = state.range.gain_and_offset(frame)
-        windows = state.gate.windows(frame.image, gain, hints) if self.mode == "gated" else None
+        glance = state.gate.glance(frame.image, gain) if self.mode == "gated" else None
+        return _Look(frame, gain, offset, state.gate, glance)
+
+    def run_windows(
+        self, looks: Sequence[_Look], windows: Sequence[list[Window] | None]
+    ) -> list[_Part]:
+        """Start the engine on windows of frames, those of one size together.
+
+        Args:
+            looks: the frames.
+            windows: of each; None: all of it.
+        """
+        pieces: dict[tuple[object, ...], list[_Piece]] = defaultdict(list)
+        for position, (look, wanted) in enumerate(zip(looks, windows, strict=True)):
+            for piece in self._pieces(position, look, wanted):
+                pieces[(piece.image.shape, piece.image.dtype, piece.window is None)].append(piece)
+        return [(group, self._engine.submit(self._batch(group))) for group in pieces.values()]
+
+    def _pieces(self, position: int, look: _Look, windows: list[Window] | None) -> list[_Piece]:
+        frame, gain, offset = look.frame, look.gain, look.offset
         if windows is None:
             windows = scan_windows(frame.height, frame.width, self._scan_px)
         if windows is None:
             return [_Piece(position, frame.image, None, gain, offset)]
         return [_Piece(position, w.cut(frame.image), w, gain, offset) for w in windows]
+
+    def finish(self, frame: Frame, probability: NDArray[np.float32] | None) -> Detections:
+        """The detections of a frame in what the network gave: (H, W), or None where it gave
+        nothing, or nothing finite."""
+        if probability is None:
+            return Detections.empty(frame.index, frame.pts_seconds)
+        return detections_from_mask(probability, frame, self._settings, self.threshold)
 
     def _batch(self, pieces: Sequence[_Piece]) -> EngineBatch:
         window = pieces[0].window
@@ -180,20 +222,19 @@ class _Health:
 
 
 class _Ticket:
-    def __init__(
-        self,
-        frames: Sequence[Frame],
-        parts: list[tuple[list[_Piece], EngineTicket]],
-        settings: DetectorSettings,
-        threshold: float,
-        health: _Health,
-    ) -> None:
-        self._frames = frames
-        self._health = health
-        self._parts = parts
-        self._settings = settings
-        self._threshold = threshold
+    def __init__(self, detector: NetworkDetector, looks: Sequence[_Look]) -> None:
+        self._detector = detector
+        self._looks = looks
+        windows = [None if look.glance is None else look.glance.windows for look in looks]
+        self._parts = detector.run_windows(looks, windows)
         self.stage_seconds: dict[str, float] = {}
+
+    def look(self, hints: Sequence[FocusHints]) -> None:
+        windows = [
+            [] if look.glance is None else look.gate.focus(look.glance, expected)
+            for look, expected in zip(self._looks, hints, strict=True)
+        ]
+        self._parts += self._detector.run_windows(self._looks, windows)
 
     def result(self) -> list[Detections]:
         seconds: dict[str, float] = defaultdict(float)
@@ -206,7 +247,7 @@ class _Ticket:
                 seconds[stage] += duration
             started = time.perf_counter()
             for piece, seen in zip(pieces, probability, strict=True):
-                frame = self._frames[piece.position]
+                frame = self._looks[piece.position].frame
                 if not np.isfinite(seen).all():
                     broken.add(piece.position)
                 elif piece.window is None:
@@ -218,14 +259,11 @@ class _Ticket:
             seconds["postprocess"] += time.perf_counter() - started
         started = time.perf_counter()
         maps |= {position: mosaic.probability() for position, mosaic in mosaics.items()}
-        for position, frame in enumerate(self._frames):
-            self._health.note(frame, finite=position not in broken)
-        found = [
-            detections_from_mask(maps[position], frame, self._settings, self._threshold)
-            if position in maps and position not in broken
-            else Detections.empty(frame.index, frame.pts_seconds)
-            for position, frame in enumerate(self._frames)
-        ]
+        found = []
+        for position, look in enumerate(self._looks):
+            finite = position not in broken
+            self._detector.health.note(look.frame, finite=finite)
+            found.append(self._detector.finish(look.frame, maps.get(position) if finite else None))
         seconds["postprocess"] += time.perf_counter() - started
         self.stage_seconds = dict(seconds)
         return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +30,31 @@ _MIN_CONTRAST_LEVELS = 3.0
 """Spots fainter than so many grey levels of 8 bit are noise in any picture."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Glance:
+    """What can be said of a frame before it is known where its tracks are expected."""
+
+    number: int
+    """Of the frame, from 1."""
+    height: int
+    width: int
+    new_scene: bool
+    windows: list[Window] | None
+    """The part of the scan whose turn it is; None: all of the picture."""
+    spots: FloatArray
+    """(K, 2) x and y of bright spots, px, the strongest first."""
+
+
 class Gate:
     """Decides, for the frames of one source in order, whether to scan and else where to look.
 
     A new scene is scanned at once. After that every frame shows a part of a large picture, so that
-    no frame takes much longer than another, and all of it within ``scan_every`` frames; a picture
-    that is best seen at once is, every so many frames.
+    no frame takes much longer than another, and all of it within ``scan_every`` frames, or more
+    where that would be more than ``scan_windows`` a frame; a picture that is best seen at once is,
+    every ``scan_every`` frames.
+
+    That much needs no tracks (:meth:`glance`), so the network can begin before the last frame has
+    been tracked; windows around tracks and bright spots come on top (:meth:`focus`).
 
     The choice depends on the frames, the hints and the settings alone, never on timing, so that a
     replay sees the same windows.
@@ -47,40 +69,61 @@ class Gate:
         self._scan_px = scan_px
         self._since_scan = 0
         self._shape = (0, 0)
+        self._tiles: list[Window] | None = None
+        """What a scan of a picture of that shape is made of; None: it is seen at once."""
         self._thumbnail: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._frame = 0
         self._looked: NDArray[np.int64] = np.empty((0, 0), np.int64)
         """Number of the last frame in which a bright spot in that cell was shown to the network."""
 
-    def windows(self, image: Image, gain: float, hints: FocusHints) -> list[Window] | None:
-        """Where to look in the next frame; None: everywhere.
+    def glance(self, image: Image, gain: float) -> Glance:
+        """Look at the next frame.
 
         Args:
             image: (H, W) raw pixels.
             gain: grey levels of 8 bit a raw level.
-            hints: where tracks are expected.
         """
+        settings = self._settings
         height, width = image.shape
         self._frame += 1
         new_scene = self._is_new_scene(image, gain)
-        if new_scene:
-            cells = (height // _CELL_PX + 1, width // _CELL_PX + 1)
-            self._looked = np.full(cells, self._frame - self._settings.candidate_every)
         # In a small picture the windows would be as much work as the whole.
-        small = min(height, width) < 2 * self._settings.window_px
-        windows = scanned = None if new_scene or small else self._part(height, width)
-        if scanned is not None:
-            windows = scanned + self._around_tracks(hints, scanned)
-            windows += self._around_candidates(image, gain, windows)
-            if len(windows) - len(scanned) > self._settings.max_windows:
-                windows = None
+        small = min(height, width) < 2 * settings.window_px
+        windows = None if new_scene or small else self._part()
+        spots = np.empty((0, 2))
         if windows is None:
             self._since_scan = 0
+        elif settings.candidates:
+            # Those that rest make room for weaker ones: a row of lamps must not hide what flies by.
+            most = settings.candidates * settings.candidate_every
+            spots = bright_spots(image, gain, settings.candidate_contrast, most)
+        return Glance(self._frame, height, width, new_scene, windows, spots)
+
+    def focus(self, glance: Glance, hints: FocusHints) -> list[Window] | None:
+        """Where to look besides, in the frame of that glance, in the order of glances.
+
+        Args:
+            glance: whose windows are seen anyhow.
+            hints: where tracks are expected.
+
+        Returns:
+            More windows; None: all of the picture.
+        """
+        if glance.new_scene:
+            cells = (glance.height // _CELL_PX + 1, glance.width // _CELL_PX + 1)
+            self._looked = np.full(cells, glance.number - self._settings.candidate_every)
+        if glance.windows is None:
+            return []
+        windows = self._around_tracks(glance, hints)
+        windows += self._around_candidates(glance, glance.windows + windows)
+        if len(windows) > self._settings.max_windows:
+            self._since_scan = 0
+            return None
         return windows
 
-    def _around_tracks(self, hints: FocusHints, scanned: list[Window]) -> list[Window]:
+    def _around_tracks(self, glance: Glance, hints: FocusHints) -> list[Window]:
         """Windows around tracks that the part of the scan does not show."""
-        height, width = self._shape
+        height, width, scanned = glance.height, glance.width, glance.windows or []
         unseen = [
             k
             for k, (xy, radius) in enumerate(zip(hints.xy, hints.radius_px, strict=True))
@@ -89,19 +132,16 @@ class Gate:
         xy, radius_px = hints.xy[unseen], hints.radius_px[unseen]
         return cover(xy, radius_px, height, width, self._settings.window_px)
 
-    def _around_candidates(self, image: Image, gain: float, windows: list[Window]) -> list[Window]:
+    def _around_candidates(self, glance: Glance, windows: list[Window]) -> list[Window]:
         """Windows around bright spots that neither ``windows`` show nor the last few frames did."""
-        settings = self._settings
-        if not settings.candidates:
+        settings, spots = self._settings, glance.spots
+        if not len(spots):
             return []
-        height, width = image.shape
-        # Those that rest make room for weaker ones: a row of lamps must not hide what flies by.
-        most = settings.candidates * settings.candidate_every
-        spots = bright_spots(image, gain, settings.candidate_contrast, most)
-        rested = self._frame - self._looked_at(spots) >= settings.candidate_every
+        height, width = glance.height, glance.width
+        rested = glance.number - self._looked_at(spots) >= settings.candidate_every
         fresh = spots[rested & ~_shown(spots, windows, height, width)][: settings.candidates]
         more = cover(fresh, np.zeros(len(fresh)), height, width, settings.window_px)
-        self._remember(spots[_shown(spots, windows + more, height, width)])
+        self._remember(spots[_shown(spots, windows + more, height, width)], glance.number)
         return more
 
     def _looked_at(self, spots: FloatArray) -> NDArray[np.int64]:
@@ -110,19 +150,20 @@ class Gate:
         looked: NDArray[np.int64] = self._looked[rows, columns]
         return looked
 
-    def _remember(self, spots: FloatArray) -> None:
+    def _remember(self, spots: FloatArray, number: int) -> None:
         for column, row in (spots // _CELL_PX).astype(int):
-            self._looked[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = self._frame
+            self._looked[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = number
 
-    def _part(self, height: int, width: int) -> list[Window] | None:
+    def _part(self) -> list[Window] | None:
         """The part of the scan whose turn it is; None: the whole picture."""
-        every = self._settings.scan_every
-        parts = scan_tiles(height, width, self._scan_px)
+        settings, tiles = self._settings, self._tiles
+        every = settings.scan_every
         turn, self._since_scan = self._since_scan, self._since_scan + 1
-        if parts is None:
+        if tiles is None:
             return None if self._since_scan >= every else []
+        every = max(every, math.ceil(len(tiles) / settings.scan_windows))
         turn %= every
-        return parts[turn * len(parts) // every : (turn + 1) * len(parts) // every]
+        return tiles[turn * len(tiles) // every : (turn + 1) * len(tiles) // every]
 
     def _is_new_scene(self, image: Image, gain: float) -> bool:
         """Whether the picture has little to do with the last one: a cut, another photograph."""
@@ -131,6 +172,7 @@ class Gate:
         self._thumbnail = after = np.multiply(pixels, gain, dtype=np.float32)
         self._shape = image.shape[0], image.shape[1]
         if shape != image.shape:
+            self._tiles = scan_tiles(*self._shape, self._scan_px)
             return True
         change = float(np.abs(after - before).mean())
         return change > _CUT_SHARE * float(after.std() + before.std()) + _CUT_LEVELS

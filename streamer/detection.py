@@ -24,7 +24,7 @@ class _Work:
     ticket: DetectionTicket | None
     """Of the frames that are not frozen; None where all are."""
     batch: Batch
-    submitted_seconds: float
+    begun_seconds: float
 
 
 class DetectionLoop:
@@ -55,16 +55,21 @@ class DetectionLoop:
     def run(self) -> None:
         """Run until every lane's frames have ended; afterwards every ``results`` is closed."""
         open_work: deque[_Work] = deque()
+        begun: _Work | None = None
         try:
             while True:
-                batch = self._gather(wait=not open_work)
-                if batch:
-                    open_work.append(self._submit(batch))
-                elif not open_work:
-                    return
+                if begun is None:
+                    batch = self._gather(wait=not open_work)
+                    begun = self._begin(batch) if batch else None
                 # Results are fetched at once, unless frames wait that the device could start on.
-                if not batch or len(open_work) >= self._max_in_flight:
+                if begun is not None and len(open_work) < self._max_in_flight:
+                    self._look(begun)
+                    open_work.append(begun)
+                    begun = None
+                elif open_work:
                     self._collect(open_work.popleft())
+                else:
+                    return
                 self._close_finished_lanes()
         finally:
             for lane in self._lanes:
@@ -115,17 +120,18 @@ class DetectionLoop:
             lane.name not in present and not lane.frames.ended and lane.room for lane in self._lanes
         )
 
-    def _submit(self, batch: Batch) -> _Work:
-        submitted = time.monotonic()
-        frames = [frame for _, frame in batch]
-        hints = [lane.focus.hints(frame) for lane, frame in batch]
+    def _begin(self, batch: Batch) -> _Work:
+        begun = time.monotonic()
         # A frozen picture is not shown to the detector at all: what it remembers of the source's
         # contrast and scene stays as it was.
-        seen = [k for k, frame in enumerate(frames) if not frame.frozen]
-        ticket = None
-        if seen:
-            ticket = self._detector.submit([frames[k] for k in seen], [hints[k] for k in seen])
-        return _Work(ticket, batch, submitted)
+        seen = [frame for _, frame in batch if not frame.frozen]
+        return _Work(self._detector.begin(seen) if seen else None, batch, begun)
+
+    def _look(self, work: _Work) -> None:
+        """Start on what depends on the tracks of the frames that were collected."""
+        hints = [(lane.focus.hints(frame), frame.frozen) for lane, frame in work.batch]
+        if work.ticket is not None:
+            work.ticket.look([expected for expected, frozen in hints if not frozen])
 
     def _collect(self, work: _Work) -> None:
         found = [] if work.ticket is None else work.ticket.result()
@@ -139,7 +145,7 @@ class DetectionLoop:
                 detections = Detections.empty(frame.index, frame.pts_seconds)
             else:
                 detections = next(in_turn)
-            queue = max(0.0, work.submitted_seconds - frame.captured_seconds)
+            queue = max(0.0, work.begun_seconds - frame.captured_seconds)
             self._track(lane, frame, detections, {"queue": queue, **stages})
 
     def _track(

@@ -61,6 +61,14 @@ class Source(Protocol):
 class DetectionTicket(Protocol):
     """A batch on its way through the detector."""
 
+    def look(self, hints: Sequence[FocusHints]) -> None:
+        """Say where tracks are expected: what could not start without that does. Once, before
+        ``result``, and before the next ``begin``.
+
+        Args:
+            hints: one a frame.
+        """
+
     def result(self) -> list[Detections]:
         """Wait for the batch: one ``Detections`` a frame, in the order submitted."""
 
@@ -78,15 +86,14 @@ class Detector(Protocol):
 
     @property
     def max_in_flight(self) -> int:
-        """How many tickets may be open at once: 1 where ``submit`` does the work itself."""
+        """How many tickets may be looked at and not fetched at once; one more may have begun."""
 
-    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> DetectionTicket:
-        """Start on a batch. Frames may differ in size and source.
+    def begin(self, frames: Sequence[Frame]) -> DetectionTicket:
+        """Start on a batch, on all that needs no hints: the frame before may still be tracked.
 
         Args:
-            frames: any number up to ``max_batch``; those of one source in order of time.
-            hints: one a frame: where its source's tracks are expected, for a detector that does
-                not look everywhere.
+            frames: any number up to ``max_batch``, of any size and source; those of one source in
+                order of time.
         """
 
     def describe(self) -> dict[str, str]:

@@ -12,6 +12,9 @@ class Ticket:
         self._found = found
         self.stage_seconds = {"network": 0.0}
 
+    def look(self, hints: object) -> None:
+        """Nothing depends on hints."""
+
     def result(self) -> list[Detections]:
         return self._found
 
@@ -22,7 +25,7 @@ class QuickDetector:
     max_batch = max_in_flight = 1
     threshold = 0.5
 
-    def submit(self, frames: list[Frame], hints: object) -> Ticket:
+    def begin(self, frames: list[Frame]) -> Ticket:
         return Ticket([self._found(frame) for frame in frames])
 
     def _found(self, frame: Frame) -> Detections:

@@ -193,11 +193,11 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from quick_detector import QuickDetector
 class Detector(QuickDetector):
     calls = 0
-    def submit(self, frames, hints):
+    def begin(self, frames):
         self.calls += 1
         if {hang} and self.calls > 40:
             time.sleep(3600)
-        return super().submit(frames, hints)
+        return super().begin(frames)
 if {slow_disk!r}:
     import os, streamer.sinks.disk, streamer.summary
     streamer.sinks.disk.CLOSE_SECONDS = streamer.summary.PATIENCE_SECONDS = 0.5

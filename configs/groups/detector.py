@@ -38,10 +38,16 @@ class GateSettings(Settings):
     """Where the network looks, in mode gated."""
 
     scan_every: int = Field(
-        15,
+        20,
         ge=1,
         le=1000,
         description="so many frames together show all of the picture, besides what is looked at",
+    )
+    scan_windows: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="of that a frame shows at most so many windows: a large picture takes longer",
     )
     window_px: int = Field(
         64, ge=32, le=512, multiple_of=32, description="side of a window, px; its rim is not used"

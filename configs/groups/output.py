@@ -33,7 +33,7 @@ class RecordSettings(Settings):
     codec: Literal["h264", "hevc", "mpeg4"] = Field("h264", description="h264 plays everywhere")
     crf: int = Field(23, ge=0, le=51, description="quality: lower is better and larger")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = (
-        Field("veryfast", description="the encoder's effort")
+        Field("superfast", description="the encoder's effort")
     )
     original: bool = Field(
         False,

@@ -184,6 +184,9 @@ class _Windows:
     def __init__(self, compiled: openvino.CompiledModel, side: int, at_once: int) -> None:
         self._side = side
         self._free = [compiled.create_infer_request() for _ in range(at_once)]
+        for request in self._free:
+            # The first run sets up memory, for which the first frames of a camera would wait.
+            request.infer({0: np.zeros(compiled.input(0).shape, np.float32)})
         self._open: deque[tuple[openvino.InferRequest, NDArray[np.float32], _Started]] = deque()
 
     def start(self, x: NDArray[np.float32], preprocess_seconds: float) -> _Started:

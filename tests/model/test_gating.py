@@ -20,6 +20,13 @@ def hints(*places: tuple[float, float]) -> FocusHints:
     return FocusHints(np.array(places).reshape(-1, 2), np.zeros(len(places)), 1)
 
 
+def look(gate: Gate, image: np.ndarray, gain: float, expected: FocusHints) -> list[Window] | None:
+    """Where the network looks in the next frame; None: everywhere."""
+    glance = gate.glance(image, gain)
+    more = gate.focus(glance, expected)
+    return None if glance.windows is None or more is None else glance.windows + more
+
+
 def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(90, 3, (HEIGHT, WIDTH)).astype(np.uint8)
 
@@ -28,7 +35,7 @@ def test_every_kth_frame_is_scanned_and_the_others_show_tracks_and_bright_spots(
     image = noise()
     image[150:153, 250:253] += 60
     gate = Gate(GateSettings(scan_every=4, candidates=1, candidate_every=1), AT_ONCE)
-    seen = [gate.windows(image, 1.0, hints((60.0, 50.0))) for _ in range(9)]
+    seen = [look(gate, image, 1.0, hints((60.0, 50.0))) for _ in range(9)]
     assert [windows is None for windows in seen] == [i % 4 == 0 for i in range(9)]
     windows = seen[1]
     assert windows is not None and len(windows) == 2
@@ -41,7 +48,7 @@ def test_a_bright_spot_is_looked_at_now_and_then() -> None:
     image = noise()
     image[150:153, 250:253] += 60
     gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=4), AT_ONCE)
-    seen = [gate.windows(image, 1.0, hints()) for _ in range(10)]
+    seen = [look(gate, image, 1.0, hints()) for _ in range(10)]
     assert [None if windows is None else len(windows) for windows in seen] == [
         *(None, 1, 0, 0, 0),
         *(1, 0, 0, 0, 1),
@@ -51,11 +58,11 @@ def test_a_bright_spot_is_looked_at_now_and_then() -> None:
 def test_a_bright_spot_that_moves_or_appears_is_looked_at_at_once() -> None:
     gate = Gate(GateSettings(scan_every=100, candidates=1, candidate_every=50), AT_ONCE)
     for _ in range(2):
-        gate.windows(noise(), 1.0, hints())
+        look(gate, noise(), 1.0, hints())
     for x in (40, 110, 180):
         image = noise()
         image[100:103, x : x + 3] += 60
-        windows = gate.windows(image, 1.0, hints())
+        windows = look(gate, image, 1.0, hints())
         assert windows is not None
         assert any(window.shows(x + 1, 101, HEIGHT, WIDTH) for window in windows)
 
@@ -68,7 +75,7 @@ def test_lamps_that_rest_hide_no_weaker_spot() -> None:
         for lamp in range(6):
             image[20:23, 20 + 50 * lamp : 23 + 50 * lamp] += 90
         image[150:153, 100 + k : 103 + k] += 30
-        windows = gate.windows(image, 1.0, hints())
+        windows = look(gate, image, 1.0, hints())
         seen += any(w.shows(101 + k, 151, HEIGHT, WIDTH) for w in windows or [])
     assert seen >= 5
 
@@ -77,8 +84,8 @@ def test_a_spot_that_a_tracks_window_shows_costs_no_window_of_its_own() -> None:
     image = noise()
     image[49:52, 59:62] += 60
     gate = Gate(GateSettings(scan_every=100, candidates=1), AT_ONCE)
-    gate.windows(image, 1.0, hints())
-    windows = gate.windows(image, 1.0, hints((62.0, 52.0)))
+    look(gate, image, 1.0, hints())
+    windows = look(gate, image, 1.0, hints((62.0, 52.0)))
     assert windows is not None and len(windows) == 1
 
 
@@ -87,23 +94,23 @@ def test_a_cut_or_another_size_is_scanned_whole_and_the_count_begins_anew() -> N
     second[:, 150:] += 60
     gate = Gate(GateSettings(scan_every=4, candidates=0), AT_ONCE)
     pictures = [first, first, second, second, second, second, second, second[:180]]
-    scanned = [gate.windows(picture, 1.0, hints()) is None for picture in pictures]
+    scanned = [look(gate, picture, 1.0, hints()) is None for picture in pictures]
     assert scanned == [True, False, True, False, False, False, True, True]
 
 
 def test_a_camera_that_pans_or_a_target_that_enters_is_no_cut() -> None:
     scene = Scene(SyntheticSettings(camera_drift_px_per_second=60, seconds=2))
     gate = Gate(GateSettings(scan_every=1000), AT_ONCE)
-    scanned = [gate.windows(scene.render(k).image, 1.0, hints()) is None for k in range(30)]
+    scanned = [look(gate, scene.render(k).image, 1.0, hints()) is None for k in range(30)]
     assert scanned == [True] + [False] * 29
 
 
 @pytest.mark.parametrize("every", [3, 5, 8, 50])
 def test_a_large_picture_is_scanned_a_part_a_frame_and_all_of_it_in_time(every: int) -> None:
-    gate = Gate(GateSettings(scan_every=every, candidates=0), 96)
+    gate = Gate(GateSettings(scan_every=every, scan_windows=12, candidates=0), 96)
     whole = scan_tiles(HEIGHT, WIDTH, 96)
     assert whole is not None and len(whole) == 12
-    seen = [gate.windows(noise(), 1.0, hints()) for _ in range(1 + 2 * every)]
+    seen = [look(gate, noise(), 1.0, hints()) for _ in range(1 + 2 * every)]
     assert seen[0] is None
     parts = [windows for windows in seen[1:] if windows is not None]
     assert len(parts) == 2 * every
@@ -113,18 +120,27 @@ def test_a_large_picture_is_scanned_a_part_a_frame_and_all_of_it_in_time(every: 
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_a_large_picture_takes_longer_where_a_frame_may_show_no_more() -> None:
+    gate = Gate(GateSettings(scan_every=3, scan_windows=2, candidates=0), 96)
+    whole = scan_tiles(HEIGHT, WIDTH, 96)
+    seen = [look(gate, noise(), 1.0, hints()) for _ in range(1 + 6)]
+    parts = [windows for windows in seen[1:] if windows is not None]
+    assert [len(part) for part in parts] == [2] * 6
+    assert [window for part in parts for window in part] == whole
+
+
 def test_a_track_that_the_scans_part_shows_costs_no_window_of_its_own() -> None:
     gate = Gate(GateSettings(scan_every=12, candidates=0), 96)
-    gate.windows(noise(), 1.0, hints())
-    first = gate.windows(noise(), 1.0, hints((30.0, 30.0), (200.0, 150.0)))
+    look(gate, noise(), 1.0, hints())
+    first = look(gate, noise(), 1.0, hints((30.0, 30.0), (200.0, 150.0)))
     assert first is not None
     assert [window.side for window in first] == [96, 64]
     assert first[1].shows(200, 150, HEIGHT, WIDTH)
     # One that lies at the edge of what the part shows may have left it.
     wide = FocusHints(np.array([[80.0, 30.0]]), np.array([15.0]), 1)
     gate = Gate(GateSettings(scan_every=12, candidates=0), 96)
-    gate.windows(noise(), 1.0, hints())
-    second = gate.windows(noise(), 1.0, wide)
+    look(gate, noise(), 1.0, hints())
+    second = look(gate, noise(), 1.0, wide)
     assert second is not None and [window.side for window in second] == [96, 64]
 
 
@@ -141,8 +157,8 @@ def test_whatever_is_asked_for_is_seen(
     image = np.full((height, width), 90, np.uint8)
     xy = np.array(places).reshape(-1, 2)
     asked = FocusHints(xy, np.full(len(places), radius), 1)
-    gate.windows(image, 1.0, asked)
-    windows = gate.windows(image, 1.0, asked)
+    look(gate, image, 1.0, asked)
+    windows = look(gate, image, 1.0, asked)
     assert windows is not None
     for x, y in np.clip(xy, 0, (width - 1, height - 1)):
         assert any(window.shows(x, y, height, width) for window in windows)
@@ -152,13 +168,13 @@ def test_whatever_is_asked_for_is_seen(
 def test_a_small_picture_is_always_scanned_whole(shape: tuple[int, int]) -> None:
     gate = Gate(GateSettings(), AT_ONCE)
     image = np.zeros(shape, np.uint8)
-    assert [gate.windows(image, 1.0, hints()) for _ in range(3)] == [None] * 3
+    assert [look(gate, image, 1.0, hints()) for _ in range(3)] == [None] * 3
 
 
 def test_more_windows_than_allowed_means_a_scan() -> None:
     gate = Gate(GateSettings(max_windows=1, candidates=0), AT_ONCE)
-    gate.windows(noise(), 1.0, hints())
-    assert gate.windows(noise(), 1.0, hints((40.0, 40.0), (200.0, 150.0))) is None
+    look(gate, noise(), 1.0, hints())
+    assert look(gate, noise(), 1.0, hints((40.0, 40.0), (200.0, 150.0))) is None
 
 
 @pytest.mark.parametrize("depth", [8, 14])

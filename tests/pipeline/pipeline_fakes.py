@@ -118,13 +118,16 @@ class FakeTicket:
     def __init__(self, detector: FakeDetector, frames: Sequence[Frame], done_at: float) -> None:
         self._detector = detector
         self._frames = frames
-        self._submitted = time.monotonic()
+        self._began = time.monotonic()
         self._done_at = done_at
         self.stage_seconds: dict[str, float] = {}
 
+    def look(self, hints: Sequence[FocusHints]) -> None:
+        self._detector.looked(self._frames, hints)
+
     def result(self) -> list[Detections]:
         time.sleep(max(0.0, self._done_at - time.monotonic()))
-        self.stage_seconds = {"network": time.monotonic() - self._submitted}
+        self.stage_seconds = {"network": time.monotonic() - self._began}
         self._detector.open_tickets -= 1
         if any(frame.index == self._detector.fail_at for frame in self._frames):
             raise RuntimeError("a bug in the detector")
@@ -147,19 +150,22 @@ class FakeDetector:
         self.max_in_flight = max_in_flight
         self.fail_at = fail_at
         self.batches: list[list[tuple[str, int]]] = []
-        self.submitted_seconds: list[float] = []
+        self.begun_seconds: list[float] = []
         self.open_tickets = 0
         self.most_open = 0
         self._free_at = 0.0
 
-    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> FakeTicket:
+    def begin(self, frames: Sequence[Frame]) -> FakeTicket:
         now = time.monotonic()
         self.batches.append([(frame.source, frame.index) for frame in frames])
-        self.submitted_seconds.append(now)
-        self.open_tickets += 1
-        self.most_open = max(self.most_open, self.open_tickets)
+        self.begun_seconds.append(now)
         self._free_at = max(now, self._free_at) + self.seconds
         return FakeTicket(self, frames, self._free_at)
+
+    def looked(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> None:
+        """The hints of a batch came."""
+        self.open_tickets += 1
+        self.most_open = max(self.most_open, self.open_tickets)
 
     def describe(self) -> dict[str, str]:
         return {"weights": "fake", "weights_sha256": "0" * 64, "device": "cpu"}

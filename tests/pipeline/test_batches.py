@@ -27,14 +27,14 @@ def run(
 
 
 def waits(detector: FakeDetector, sinks: list[FakeSink]) -> list[float]:
-    """Seconds from each frame's making until its batch was submitted, by the pixels' stamps."""
-    submitted = {
+    """Seconds from each frame's making until its batch was begun, by the pixels' stamps."""
+    begun = {
         key: at
-        for batch, at in zip(detector.batches, detector.submitted_seconds, strict=True)
+        for batch, at in zip(detector.batches, detector.begun_seconds, strict=True)
         for key in batch
     }
     return sorted(
-        submitted[result.frame.source, result.frame.index] - stamp_seconds(result.frame.image)
+        begun[result.frame.source, result.frame.index] - stamp_seconds(result.frame.image)
         for sink in sinks
         for result in sink.results
     )
@@ -101,3 +101,31 @@ def test_results_are_fetched_at_once_when_no_frame_waits() -> None:
     (sink,) = run([source], detector)
     latencies = sorted(result.stage_seconds["latency"] for result in sink.results)
     assert latencies[len(latencies) // 2] < 0.035  # not an interval later, with the next frame
+
+
+def test_the_next_batch_begins_before_the_last_is_fetched_but_is_looked_at_after() -> None:
+    happened: list[tuple[str, int]] = []
+
+    class Noting(FakeDetector):
+        def begin(self, frames):  # type: ignore[no-untyped-def]
+            happened.append(("begin", frames[0].index))
+            return super().begin(frames)
+
+        def looked(self, frames, hints):  # type: ignore[no-untyped-def]
+            happened.append(("look", frames[0].index))
+            super().looked(frames, hints)
+
+    class Following(FakeTracker):
+        def step(self, detections, image=None):  # type: ignore[no-untyped-def]
+            happened.append(("track", detections.frame_index))
+            return super().step(detections, image)
+
+    detector = Noting(seconds=0.01)
+    Pipeline(
+        [Stream(FakeSource(frames=20), Following(), (FakeSink(),))], detector, settings()
+    ).run()
+    place = {what: k for k, what in enumerate(happened)}
+    ahead = [place["begin", k + 1] < place["track", k] for k in range(19)]
+    assert all(ahead[2:])  # by then the reader has frames waiting
+    assert all(place["track", k] < place["look", k + 1] for k in range(19))
+    assert detector.most_open == 1

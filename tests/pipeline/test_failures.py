@@ -171,12 +171,13 @@ def test_passwords_in_an_error_do_not_reach_the_log_or_the_report(
 
 
 class StuckDetector(FakeDetector):
-    """Hangs in its sixth batch, for longer than twice the grace that the tests give."""
+    """Hangs in its seventh batch, before the sixth is fetched, for longer than twice the grace that
+    the tests give."""
 
-    def submit(self, frames, hints):  # type: ignore[no-untyped-def]
-        if len(self.batches) == 5:
+    def begin(self, frames):  # type: ignore[no-untyped-def]
+        if len(self.batches) == 6:
             time.sleep(1.0)
-        return super().submit(frames, hints)
+        return super().begin(frames)
 
 
 def test_a_part_that_hangs_is_given_up_and_the_others_files_are_closed(

@@ -91,11 +91,11 @@ def test_the_detector_gets_a_hint_a_frame_the_same_in_every_run(
     max_batch: int, max_in_flight: int
 ) -> None:
     class Noting(FakeDetector):
-        def submit(self, frames, hints):  # type: ignore[no-untyped-def]
+        def looked(self, frames, hints):  # type: ignore[no-untyped-def]
             self.noted += [
                 (f.index, h.frame_index, *h.xy.ravel()) for f, h in zip(frames, hints, strict=True)
             ]
-            return super().submit(frames, hints)
+            super().looked(frames, hints)
 
     class Following(FakeTracker):
         def step(self, detections: Detections, image: Image | None = None) -> Tracks:
@@ -127,7 +127,9 @@ def confirmed_after(fps: float, gate: Gate) -> float:
         if seconds >= 0:
             image[100:103, x : x + 3] += 60
         given = Frame(image, 8, k, k / fps, 0.0, 0.0, "a")
-        windows = gate.windows(image, 1.0, lag.hints(given))
+        glance = gate.glance(image, 1.0)
+        more = gate.focus(glance, lag.hints(given))
+        windows = None if glance.windows is None or more is None else glance.windows + more
         found = Detections.empty(k, k / fps)
         if seconds >= 0 and (
             windows is None or any(w.shows(x + 1, 101, 256, 320) for w in windows)
@@ -158,14 +160,14 @@ def test_a_new_target_is_confirmed_as_soon_as_if_all_were_looked_at(fps: float) 
 
 def test_an_engine_that_takes_over_with_more_in_flight_changes_no_lag() -> None:
     detector, sink = FakeDetector(max_in_flight=1), FakeSink()
-    submit = detector.submit
+    begin = detector.begin
 
-    def take_over(frames: Sequence[Frame], hints: Sequence[FocusHints]) -> FakeTicket:
+    def take_over(frames: Sequence[Frame]) -> FakeTicket:
         if len(detector.batches) == 10:
             detector.max_in_flight = 4
-        return submit(frames, hints)
+        return begin(frames)
 
-    detector.submit = take_over  # type: ignore[method-assign]
+    detector.begin = take_over  # type: ignore[method-assign]
     Pipeline([Stream(FakeSource(frames=40), FakeTracker(), (sink,))], detector, settings()).run()
     assert len(sink.results) == 40
     assert detector.most_open == 1

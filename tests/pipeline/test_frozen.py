@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pipeline_fakes import FakeTracker, settings
+from quick_detector import Ticket
 
 from configs.schema import SourceSettings, WatchdogSettings
 from streamer.dashboard import render, status_line
@@ -233,6 +234,14 @@ class _Played:
         pass
 
 
+class _Hinted(Ticket):
+    """Takes the hints of its own frames only."""
+
+    def look(self, hints: Sequence[FocusHints]) -> None:
+        found = self.result()
+        assert [each.frame_index for each in hints] == [each.frame_index for each in found]
+
+
 class _SeesOne:
     """Finds one target in whatever it is shown."""
 
@@ -242,29 +251,24 @@ class _SeesOne:
     def __init__(self) -> None:
         self.shown: list[int] = []
 
-    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> _SeesOne:
-        assert [each.frame_index for each in hints] == [each.index for each in frames]
+    def begin(self, frames: Sequence[Frame]) -> Ticket:
         self.shown += [each.index for each in frames]
-        self._frames = frames
-        return self
-
-    def result(self) -> list[Detections]:
         one = np.ones(1)
-        return [
-            Detections(
-                xy=np.array([[30.0, 20.0]]),
-                boxes_xyxy=np.array([[29.5, 19.5, 30.5, 20.5]]),
-                score=0.9 * one,
-                area_px=one,
-                peak_snr=9 * one,
-                extended=np.zeros(1, dtype=np.bool_),
-                frame_index=each.index,
-                pts_seconds=each.pts_seconds,
-            )
-            for each in self._frames
-        ]
-
-    stage_seconds: dict[str, float] = {}  # noqa: RUF012
+        return _Hinted(
+            [
+                Detections(
+                    xy=np.array([[30.0, 20.0]]),
+                    boxes_xyxy=np.array([[29.5, 19.5, 30.5, 20.5]]),
+                    score=0.9 * one,
+                    area_px=one,
+                    peak_snr=9 * one,
+                    extended=np.zeros(1, dtype=np.bool_),
+                    frame_index=each.index,
+                    pts_seconds=each.pts_seconds,
+                )
+                for each in frames
+            ]
+        )
 
     def describe(self) -> dict[str, str]:
         return {"weights": "fake"}

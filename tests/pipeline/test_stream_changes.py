@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 from pipeline_fakes import settings
+from quick_detector import Ticket
 
 from streamer.pipeline import Pipeline, Stream
 from streamer.sinks.factory import build_sinks
 from streamer.sources.factory import open_source
-from streamer.types import Detections, FocusHints, Frame
+from streamer.types import Detections, Frame
 from tracking import build_tracker
 
 
@@ -24,30 +25,23 @@ class BrightestPixel:
 
     max_batch = 2
     max_in_flight = 1
-    stage_seconds: dict[str, float] = {}  # noqa: RUF012
 
-    def submit(self, frames: Sequence[Frame], hints: Sequence[FocusHints]) -> BrightestPixel:
-        self._frames = frames
-        return self
+    def begin(self, frames: Sequence[Frame]) -> Ticket:
+        return Ticket([self._found(frame) for frame in frames])
 
-    def result(self) -> list[Detections]:
-        found = []
-        for frame in self._frames:
-            y, x = np.unravel_index(np.argmax(frame.image), frame.image.shape)
-            one = np.ones(1)
-            found.append(
-                Detections(
-                    xy=np.array([[x, y]]),
-                    boxes_xyxy=np.array([[x - 0.5, y - 0.5, x + 0.5, y + 0.5]]),
-                    score=0.9 * one,
-                    area_px=one,
-                    peak_snr=9 * one,
-                    extended=np.zeros(1, dtype=np.bool_),
-                    frame_index=frame.index,
-                    pts_seconds=frame.pts_seconds,
-                )
-            )
-        return found
+    def _found(self, frame: Frame) -> Detections:
+        y, x = np.unravel_index(np.argmax(frame.image), frame.image.shape)
+        one = np.ones(1)
+        return Detections(
+            xy=np.array([[x, y]]),
+            boxes_xyxy=np.array([[x - 0.5, y - 0.5, x + 0.5, y + 0.5]]),
+            score=0.9 * one,
+            area_px=one,
+            peak_snr=9 * one,
+            extended=np.zeros(1, dtype=np.bool_),
+            frame_index=frame.index,
+            pts_seconds=frame.pts_seconds,
+        )
 
     def describe(self) -> dict[str, str]:
         return {"weights": "none"}
