@@ -27,7 +27,7 @@ from streamer.channel import Channel
 from streamer.pipeline import Pipeline, RunReport, Stream
 from streamer.reader import Reader
 from streamer.stats import SourceSnapshot, SourceState, StatsRecorder
-from streamer.types import Frame
+from streamer.types import Frame, StreamError
 
 SOON = {"reconnect": {"initial_seconds": 0.01, "max_seconds": 0.02}}
 
@@ -209,9 +209,16 @@ def test_a_slow_sink_drops_a_live_source_s_frames_and_the_latency_of_the_rest_st
 
 
 def test_a_source_that_is_away_is_waited_for_while_another_runs() -> None:
-    away = FakeSource("away", live=True, sessions=[REFUSE] * 12 + [[FRAME] * 5], interval=0.01)
-    there = FakeSource("there", frames=200)
     sinks = {"away": FakeSink(), "there": FakeSink()}
+
+    class Away(FakeSource):
+        def open(self) -> None:
+            if not sinks["there"].closed:
+                raise StreamError(f"{self.address} cannot be reached")
+            super().open()
+
+    away = Away("away", live=True, sessions=[REFUSE] * 5 + [[FRAME] * 5], interval=0.01)
+    there = FakeSource("there", frames=200)
     pipeline = Pipeline(
         [Stream(each, FakeTracker(), (sinks[each.name],)) for each in (away, there)],
         FakeDetector(),
