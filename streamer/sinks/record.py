@@ -16,8 +16,8 @@ from configs.schema import ClipSettings, RecordSettings
 from streamer.sinks.clips import Clips
 from streamer.sinks.disk import Disk
 from streamer.sinks.encoder import Codec, Encoder, Moment, Packet
-from streamer.sinks.retention import Retention
-from streamer.sinks.segments import Limits, Segments
+from streamer.sinks.retention import Limits, Retention
+from streamer.sinks.segments import Segments
 
 
 class PacketSink(Protocol):
@@ -118,6 +118,7 @@ class Recorder:
         clips: which clips to write; None for none.
         disk: where it all lies; None for one of its own.
         retention: shared with other recordings of the source; None for one of its own.
+        logs: of the clips' list; None for none.
         live: the source is a camera.
 
     Raises:
@@ -132,6 +133,7 @@ class Recorder:
         clips: ClipSettings | None = None,
         disk: Disk | None = None,
         retention: Retention | None = None,
+        logs: Limits | None = None,
         live: bool = False,
     ) -> None:
         disk = disk or Disk(path.parent)
@@ -139,9 +141,9 @@ class Recorder:
         sinks: list[PacketSink] = []
         if settings.enabled:
             limits = Limits.of(settings, live=live)
-            sinks.append(Segments(path, disk, limits, retention or Retention(settings)))
+            sinks.append(Segments(path, disk, limits, retention or Retention(limits)))
         if clips is not None and clips.enabled:
-            sinks.append(Clips(path.parent, disk, clips, live=live))
+            sinks.append(Clips(path.parent, disk, clips, live=live, logs=logs))
         self._writer = PacketWriter(sinks)
 
     def write(
