@@ -79,6 +79,14 @@ class PacketWriter:
         key = any(sink.wants_key for sink in self._sinks)
         self._pass_on(self._encoder.encode(frame(), at, key=key), self._encoder)
 
+    def cut(self) -> None:
+        """Finish the files that are open; the next picture begins others.
+
+        Raises:
+            StreamError: what was left could not be compressed.
+        """
+        self._end_encoder()
+
     def close(self) -> None:
         """Finish every file. Idempotent.
 
@@ -175,6 +183,14 @@ class Recorder:
 
         at = Moment(pts_seconds, utc, tuple(tracks))
         self._writer.write(self._codec, (width, height), frame, at)
+
+    def cut(self) -> None:
+        """The source's pictures are of another kind from here on: the next begins a new file.
+
+        Raises:
+            StreamError: what was left could not be compressed.
+        """
+        self._writer.cut()
 
     def close(self) -> None:
         """Finish every file. Idempotent.
