@@ -72,7 +72,11 @@ class LineFile:
         Args:
             lines: the text. Where there is none, it is still seen to the limits.
             last: nothing follows: after an error it is tried at once, as there is no later.
+
+        Raises:
+            Exception: what ended the thread that flushes; the next one is written again.
         """
+        self._disk.check()
         data, count = lines.encode(), lines.count("\n")
         if self._output.reason is None:
             self._keep_to_limits(len(data))
