@@ -85,7 +85,11 @@ class LineFile:
         if not last and not self._output.ready():
             self._output.lose(count)
             return
-        if not self._output.attempt(self._path, lambda: self._append(data)):
+        # An error may be an old one, of the last flush: what has no later is tried again now.
+        tries = 2 if last else 1
+        if not any(
+            self._output.attempt(self._path, lambda: self._append(data)) for _ in range(tries)
+        ):
             self._output.lose(count)
             with contextlib.suppress(OSError):  # else it is tried again before the next line
                 self._file.cut_back(self._whole)

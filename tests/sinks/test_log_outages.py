@@ -228,3 +228,19 @@ def test_what_comes_at_the_end_is_tried_at_once(
     disk.close()
     assert (tmp_path / "log.txt").read_text() == "first\n" + "the end\n" * 3
     assert [each.lost for each in disk.reports()] == [2]
+
+
+def test_what_comes_at_the_end_is_written_though_the_last_flush_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, DiskSettings(min_free_mb=0, retry_seconds=1000))
+    file = LineFile(tmp_path / "log.txt", disk)
+    file.write("first\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", stale)
+        file._file.sync_in_background()
+    file.write("the end\n", last=True)
+    file.close()
+    assert (tmp_path / "log.txt").read_text() == "first\nthe end\n"
+    (report,) = disk.reports()
+    assert (report.lost, report.outages, report.broken) == (0, 1, False)

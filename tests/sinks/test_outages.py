@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import threading
 import time
@@ -15,6 +17,7 @@ from recordings import in_order
 
 from configs.schema import DiskSettings
 from streamer.sinks.disk import Disk
+from streamer.sinks.disk_file import DiskFile
 
 
 def test_a_full_disk_stops_the_files_with_one_line_and_they_go_on(
@@ -187,3 +190,39 @@ def test_every_frame_is_kept_or_counted_whenever_the_disk_fills(
     write(sinks, range(done, done + 40))
     close(sinks)
     check_the_books(small_disk, disk, done + 40)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO], ids=["read-only", "broken"])
+def test_a_disk_that_turns_read_only_or_breaks_is_told_once_and_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    """What Linux does to a disk with an error: nothing can be made, written, cut or flushed."""
+    disk = Disk(tmp_path, AT_ONCE, "gate")
+    sinks = sinks_in(tmp_path, disk, segment_seconds=1, original=True)
+    write(sinks, range(45))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        for method in ("_put", "_make", "_go_on", "cut_back", "seek"):
+            patch.setattr(DiskFile, method, refuse)
+        patch.setattr(os, "fsync", refuse)
+        write(sinks, range(45, 150))
+        (line,) = errors(caplog)
+        assert os.strerror(number) in line
+        assert "detection goes on" in line
+        for pattern in ("annotated*.mp4", "original*.mkv"):
+            finished, *rest = in_order(tmp_path, pattern)
+            assert frames_of(finished) == 30  # the open one plays, too, as far as it got
+            assert all(frames_of(path) <= 15 for path in rest)
+        assert [line["index"] for line in whole_lines(tmp_path / "frames.jsonl")] == [*range(45)]
+    write(sinks, range(150, 240))
+    close(sinks)
+    check_the_books(tmp_path, disk, 240)
+    # What could not be flushed in between, the next event told of, and was written all the same.
+    assert all("events.jsonl" in line for line in errors(caplog)[1:])
+    assert len(whole_lines(tmp_path / "events.jsonl")) == 2
+    reports = {report.what: report for report in disk.reports()}
+    assert reports["frames.jsonl"].lost == 105
+    assert 105 <= reports["annotated"].lost <= 135  # and what the open segment held back
