@@ -31,7 +31,8 @@ bench: $(VENV)/.runtime
 
 # Faults, damage and hours: docs/reliability.md says what each shows.
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow -s -v tests/pipeline tests/sources tests/sinks tests/test_*.py
+	$(BIN)/python -m pytest -m slow -s -v tests/pipeline tests/sources tests/sinks \
+		tests/model/test_weights_fuzz.py tests/test_*.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

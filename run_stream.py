@@ -70,7 +70,8 @@ what lies in DIR afterwards:
   frames.jsonl   every detection and track            events.jsonl  confirmed and lost
   summary.json   counts, rates, latencies, settings   crash.txt     the traceback of a bug
   tracks_smoothed.txt  the same tracks from beginning to end, smoothed; not of live sources
-  annotated-0002.mp4, ..., original.mkv, clips/: see output.record and output.clips in the settings
+  annotated-0002.mp4, frames-0002.jsonl, ..., original.mkv, clips/: see output.record, output.logs
+  and output.clips in the settings
 
 presets for --config: {", ".join(preset_names())}
 exit code: 0 finished, 1 something failed or could not be written, 2 wrong usage,

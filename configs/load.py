@@ -22,6 +22,9 @@ _MAX_BYTES = 1 << 20
 class SettingsError(ValueError):
     """Settings that cannot be used: a line for each problem, with its path and what is allowed."""
 
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(printable(each) for each in problems))
+
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """Refuses a key that stands twice in one mapping: one of the two would silently win."""
@@ -59,8 +62,12 @@ def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> S
     try:
         return StreamSettings.model_validate(values)
     except ValidationError as error:
-        lines = dict.fromkeys(_explain(problem) for problem in error.errors())
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError(*dict.fromkeys(map(_explain, error.errors()))) from None
+
+
+def printable(text: str) -> str:
+    """A message in which nothing that was read from a file breaks the line or steers a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def override(key: str, value: str | float | bool) -> str:

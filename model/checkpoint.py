@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from configs.load import printable
 from model.mpcnet import MPCNet, attention_grid_of
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -169,11 +170,11 @@ def load_network(path: str | Path) -> LoadedNetwork:
             network = LoadedNetwork(info)
         network.load_state_dict({key: _own(value) for key, value in state.items()}, assign=True)
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{path}: {printable(str(error))}") from None
     except Exception as error:  # a hostile file finds errors of every kind in the parsers below us
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise WeightsError(
-            f"{path}: not a readable weights file ({type(error).__name__}: {reason})"
+            f"{path}: not a readable weights file ({type(error).__name__}: {printable(reason)})"
         ) from error
     return network.eval()
 
@@ -243,13 +244,22 @@ def _read_ours(path: Path) -> tuple[NetworkInfo, dict[str, Tensor]]:
     if "info" not in metadata:
         raise WeightsError("safetensors without the metadata of an MPCNet")
     try:
-        fields = json.loads(metadata["info"])
-        info = NetworkInfo(**fields)
+        return _info_of(json.loads(metadata["info"])), state
     except WeightsError as error:
         raise WeightsError(f"bad metadata: {error}") from None
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"bad metadata: {error}") from error
-    return info, state
+
+
+def _info_of(values: Any) -> NetworkInfo:
+    if not isinstance(values, dict):
+        raise WeightsError(f"it is a {type(values).__name__}, expected an object")
+    known = [each.name for each in fields(NetworkInfo)]
+    if unknown := [str(key)[:80] for key in values if key not in known]:
+        raise WeightsError(f"unknown {', '.join(unknown[:3])}; there are {', '.join(known)}")
+    if missing := [key for key in known if key not in values and key != "recipe"]:
+        raise WeightsError(f"{', '.join(missing)} missing")
+    return NetworkInfo(**values)
 
 
 def _read_public(path: Path) -> tuple[NetworkInfo, dict[str, Tensor]]:

@@ -152,7 +152,11 @@ class DetectionLoop:
         self, lane: Lane, frame: Frame, detections: Detections, stages: dict[str, float]
     ) -> None:
         started = time.monotonic()
-        tracks = lane.stream.tracker.step(detections, frame.image)
+        tracker = lane.stream.tracker
+        if frame.frozen:
+            tracks = tracker.coast(frame.pts_seconds, frame.image)
+        else:
+            tracks = tracker.step(detections, frame.image)
         lane.focus.remember(frame, tracks)
         known = time.monotonic()
         stages["track"] = known - started

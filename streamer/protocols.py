@@ -110,6 +110,10 @@ class Tracker(Protocol):
     def step(self, detections: Detections, image: Image | None = None) -> Tracks:
         """Take in one frame's detections, in order of time: the tracks as known at that frame."""
 
+    def coast(self, pts_seconds: float, image: Image | None = None) -> Tracks:
+        """Take in a frame that shows nothing new, in its place among the others: time goes on, and
+        nothing was missed."""
+
 
 class Smoother(Protocol):
     """Improves the tracks of one source by what came after them, where there is time for that."""

@@ -22,14 +22,19 @@ import run_stream
 import streamer.dashboard
 import tracking
 from configs.schema import DetectorSettings
+from streamer.demo import TruthScore
+from streamer.frozen import FrozenWatch
 from streamer.overlay import Overlay
+from streamer.reader import Reader
 from streamer.sinks.annotate import Annotator
+from streamer.sinks.clips import Clips
+from streamer.sinks.disk_file import DiskFile
 from streamer.sinks.events import EventSink
 from streamer.sinks.frames_jsonl import FramesLog
 from streamer.sinks.hook import Hook
 from streamer.sinks.original import OriginalRecorder
 from streamer.sinks.record import Recorder
-from streamer.sinks.tracks_txt import TracksText
+from streamer.sinks.tracks_txt import SmoothedText, TracksText
 from streamer.sources.synthetic import SyntheticSource
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +55,12 @@ def quick_detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def fails(real: Callable[..., Any], at: int, error: Exception) -> Callable[..., Any]:
-    """``real``, but its call number ``at`` raises."""
+    """``real``, but its call number ``at`` raises, and notes when."""
     calls = iter(range(10**9))
 
     def call(*arguments: Any, **named: Any) -> Any:
         if next(calls) == at:
+            error.__notes__ = [str(time.monotonic())]
             raise error
         return real(*arguments, **named)
 
@@ -93,11 +99,25 @@ PARTS: dict[str, tuple[Any, str, int]] = {
     "annotate": (Annotator, "write", FAIL_AT),
     "overlay": (Overlay, "draw", FAIL_AT),
     "recorder": (Recorder, "write", FAIL_AT),
+    "smoothed": (SmoothedText, "write", FAIL_AT),
+    "score": (TruthScore, "write", FAIL_AT),
+    "clips": (Clips, "take", FAIL_AT),
     "hook": (Hook, "_run", 0),
-    "closing a sink": (FramesLog, "close", 0),
-    "closing the recorder": (Recorder, "close", 0),
+    "frozen": (FrozenWatch, "is_frozen", FAIL_AT),
+    "flushing": (DiskFile, "sync_in_background", 0),
+    "watching": (Reader, "watch", 3),
     "dashboard": (streamer.dashboard.LogDashboard, "show", 3),
+    "closing the source": (SyntheticSource, "close", 0),
+    "closing the events": (EventSink, "_tell_lost", 0),
+    "closing the tracks": (TracksText, "close", 0),
+    "closing the smoothed": (SmoothedText, "close", 0),
+    "closing the frames": (FramesLog, "close", 0),
+    "closing the original": (OriginalRecorder, "close", 0),
+    "closing the annotated": (Annotator, "close", 0),
+    "closing the recorder": (Recorder, "close", 0),
 }
+READING = ("source", "frozen")
+DRAWING = ("annotate", "overlay", "recorder")
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -111,7 +131,6 @@ def test_an_exception_anywhere_stops_the_run_in_order(
     out = tmp_path / "out"
     before = (threading.enumerate(), children(), {h for h in handles() if str(tmp_path) in h})
 
-    started = time.monotonic()
     code = run_stream.main(
         [
             SCENE.format(4 if closing else 3600),
@@ -121,7 +140,7 @@ def test_an_exception_anywhere_stops_the_run_in_order(
             *("--set", "output.events.command=[sleep, '0.01']"),
         ]
     )
-    took = time.monotonic() - started
+    took = time.monotonic() - float(error.__notes__[0])
 
     assert code == 1
     stderr = capsys.readouterr().err
@@ -130,8 +149,7 @@ def test_an_exception_anywhere_stops_the_run_in_order(
     assert line.endswith(f"; {out / 'crash.txt'} holds the traceback")
     assert "Traceback" not in stderr
     assert (out / "crash.txt").read_text().startswith("Traceback")
-    # The run itself takes most of it; what matters is that nothing waits for a time-out.
-    assert took < 10
+    assert took < 5
     assert threading.enumerate() == before[0]
     assert children() == before[1]
     assert {h for h in handles() if str(tmp_path) in h} == before[2]
@@ -141,16 +159,28 @@ def test_an_exception_anywhere_stops_the_run_in_order(
     frames = summary["frames"]
     assert frames["captured"] == frames["processed"] + frames["dropped"] + frames["corrupt"]
     # What waited for the detector is dropped when a run ends, with a source that failed, too.
-    assert frames["processed"] >= (FAIL_AT if at == FAIL_AT and part != "source" else 1)
+    assert frames["processed"] >= (FAIL_AT if at == FAIL_AT and part not in READING else 1)
     lines = (out / "frames.jsonl").read_text().splitlines()
     assert len(lines) == (FAIL_AT if part == "frames" else frames["processed"])
     assert [json.loads(each)["index"] for each in lines] == list(range(len(lines)))
-    shown = frames["processed"]
-    if part in ("annotate", "overlay", "recorder"):
-        shown = FAIL_AT
+    shown = FAIL_AT if part in DRAWING else frames["processed"]
+    if part == "clips":
+        shown = FAIL_AT + 1  # which come after the segments
     with av.open(str(out / "annotated.mp4")) as recording:
         found = sum(1 for _ in recording.decode(video=0))
-        assert found == shown or part == "closing the recorder"
+        assert found == shown or part in ("closing the annotated", "closing the recorder")
+
+
+def test_a_detector_that_cannot_be_closed_leaves_everything_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(QuickDetector, "close", fails(QuickDetector.close, 0, RuntimeError(BUG)))
+    out = tmp_path / "out"
+    assert run_stream.main([SCENE.format(1), "--output", str(out), "--set=logs.level=error"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("run_stream: RuntimeError in ")
+    assert BUG in line
+    assert json.loads((out / "summary.json").read_text())["frames"]["processed"] == 30
 
 
 def test_a_disk_that_is_full_says_so_at_the_end(

@@ -8,7 +8,7 @@ the camera stands (:mod:`tracking.stillness`), which is cheap, and only otherwis
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -54,6 +54,9 @@ class Motion:
     anything better."""
     sigma_px: float = 0.0
     """Standard deviation of where things are now, for what ``warp`` does not know."""
+    cut: bool = False
+    """True: it is certain, or to be feared, that the camera looks at another scene than it did
+    before it was lost. A picture alone that cannot be read says nothing of that."""
 
     def points(self, xy: FloatArray) -> FloatArray:
         """Where points (N, 2) are now, px."""
@@ -72,6 +75,7 @@ class Motion:
             still=self.still and earlier.still,
             trusted=self.trusted and earlier.trusted,
             sigma_px=math.hypot(self.sigma_px, earlier.sigma_px),
+            cut=self.cut or earlier.cut,
         )
 
     def movement_px(self, shape: tuple[int, ...]) -> float:
@@ -126,13 +130,16 @@ class CameraMotion:
     def __init__(self, mode: Switch) -> None:
         self._mode = mode
         self._before: _Seen | None = None
+        self._known: _Seen | None = None
+        """While pictures cannot be read: the last before them, on which one may lie again."""
         self._unread = _LOST_PICTURES
         """Pictures since the last that could be compared with the one before it."""
         self._pace_px = 0.0
         """The last motion seen."""
 
     def estimate(self, image: Image, boxes_xyxy: FloatArray) -> Motion:
-        """The motion since the last picture.
+        """The motion since the last picture, or since the last that could be read where this one
+        lies on that: what is between them moved nothing.
 
         The first picture has none. One of another size or type is of another scene.
 
@@ -147,33 +154,47 @@ class CameraMotion:
         if before is None:
             return Motion()
         if before.image.shape != image.shape or before.image.dtype != image.dtype:
+            self._known = None
             return self._lost(image)
-        if self._mode == "auto":
-            if stands_still(before.sketch, now.sketch, STILL_PX):
-                # Blank pictures are alike, and tell nothing.
-                if now.sketch.detail.any():
-                    self._unread = 0
-                return Motion()
-            if self._unread >= _LOST_PICTURES and self._unread % _RETRY_PICTURES:
-                self._unread += 1
-                return Motion()
-        warp = _registered(before, now)
-        return self._lost(image) if warp is None else self._found(warp, image)
+        if self._known is not None and (motion := self._between(self._known, now)) is not None:
+            self._unread, self._known = 0, None
+            return motion
+        motion = self._between(before, now)
+        if motion is None:
+            return self._lost(image, before)
+        if not now.sketch.detail.any():  # blank pictures are alike, and tell nothing
+            return motion
+        if not motion.still:
+            self._pace_px = motion.movement_px(image.shape)
+        elsewhere = self._known is not None
+        self._unread, self._known = 0, None
+        return replace(motion, cut=elsewhere)
 
-    def _found(self, warp: FloatArray, image: Image) -> Motion:
-        self._unread = 0
+    def _between(self, earlier: _Seen, now: _Seen) -> Motion | None:
+        """The motion between two pictures; None where they do not tell."""
+        auto = self._mode == "auto"
+        if auto and stands_still(earlier.sketch, now.sketch, STILL_PX):
+            return Motion()
+        if auto and self._unread >= _LOST_PICTURES and self._unread % _RETRY_PICTURES:
+            return None
+        warp = _registered(earlier, now)
+        if warp is None:
+            return None
         motion = Motion(warp, still=False)
-        self._pace_px = motion.movement_px(image.shape)
-        if self._mode == "auto" and self._pace_px < STILL_PX:
-            return Motion()
-        return motion
+        tiny = auto and motion.movement_px(now.image.shape) < STILL_PX
+        return Motion() if tiny else motion
 
-    def _lost(self, image: Image) -> Motion:
+    def _lost(self, image: Image, before: _Seen | None = None) -> Motion:
+        if self._unread == 0:
+            self._known = before
         self._unread += 1
-        if self._mode == "auto" and self._unread > _LOST_PICTURES:
-            return Motion()
+        waited = self._known is not None
+        if self._unread > _LOST_PICTURES:
+            self._known = None
+            if self._mode == "auto":
+                return Motion(cut=waited)
         sigma = max(_LOST_SHARE * max(image.shape), self._pace_px)
-        return Motion(still=False, trusted=False, sigma_px=sigma)
+        return Motion(still=False, trusted=False, sigma_px=sigma, cut=self._known is None)
 
 
 def _registered(before: _Seen, now: _Seen) -> FloatArray | None:

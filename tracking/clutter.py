@@ -64,12 +64,13 @@ class ClutterMap:
         """A new frame: what was learned fades, or is forgotten where the camera moved.
 
         What counts is where the picture is against where it was when the map was begun, so a camera
-        that only trembles forgets nothing. The map is not warped: by fractions of a cell each time,
-        counts would blur into their surroundings.
+        that only trembles forgets nothing. Nor does one of which a picture cannot be read: what
+        follows tells whether it looks elsewhere. The map is not warped: by fractions of a cell each
+        time, counts would blur into their surroundings.
 
         Args:
-            dt: seconds since the last frame.
-            motion: the camera's, since the last frame.
+            dt: seconds since the last frame that was not frozen.
+            motion: the camera's, since then.
             shape: the picture's; None where there is no picture and so no map.
 
         Returns:
@@ -137,10 +138,10 @@ class ClutterMap:
 
     def _lost_sight(self, motion: Motion) -> bool:
         """The picture shows other places than the map, once it moved like this, too."""
-        if motion.still:
-            return False
+        if motion.cut or motion.still:
+            return motion.cut
         self._moved = motion.following(self._moved)
-        return not self._moved.trusted or self._moved.movement_px(self._shape) > _FORGET_PX
+        return self._moved.movement_px(self._shape) > _FORGET_PX
 
     def _settle(self) -> None:
         """How dense false detections are in the better half of the picture."""

@@ -38,8 +38,17 @@ _BOUND_PX = 2.0 * CELL_PX
 class Life(Protocol):
     """Judges the tracks of one tracker, frame by frame, in the order of the methods."""
 
-    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
-        """A new frame, ``dt`` s after the last; how the camera moved; the picture's shape."""
+    def begin(
+        self, dt: float, motion: Motion, shape: tuple[int, ...] | None, frozen: float = 0.0
+    ) -> None:
+        """A new frame.
+
+        Args:
+            dt: seconds since the last one.
+            motion: how the camera moved since the last that was not frozen.
+            shape: the picture's.
+            frozen: seconds of frozen frames before this one.
+        """
 
     def weigh(
         self,
@@ -82,7 +91,9 @@ class MOfN:
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
 
-    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
+    def begin(
+        self, dt: float, motion: Motion, shape: tuple[int, ...] | None, frozen: float = 0.0
+    ) -> None:
         """Nothing is learned."""
 
     def weigh(
@@ -142,9 +153,11 @@ class Likelihood:
         self._log_variance = 2 * math.log(settings.position_sigma_px)
         self._keep = 1.0
 
-    def begin(self, dt: float, motion: Motion, shape: tuple[int, ...] | None) -> None:
+    def begin(
+        self, dt: float, motion: Motion, shape: tuple[int, ...] | None, frozen: float = 0.0
+    ) -> None:
         """Learn how fast frames come; let the clutter map fade."""
-        self._keep = self._clutter.begin(dt, motion, shape)
+        self._keep = self._clutter.begin(frozen + dt, motion, shape)
         if _PACES_SECONDS[0] <= dt <= _PACES_SECONDS[1]:
             log_dt = math.log(dt)
             if self._log_pace is None:

@@ -5,7 +5,8 @@ once and for all, if they show that it moved: what stands still from the first f
 post, a hot stone or a dead pixel far more often than a target. From then on it is reported, as
 *coasting* in the frames that have no detection for it. It ends when it went without a detection
 for too long, by the stream's clock and not by a count of frames, when its position has become too
-uncertain to mean anything, or when it left the picture.
+uncertain to mean anything, or when it left the picture. Pictures that show nothing new (a thermal
+camera calibrates) count for neither: only time goes on, and makes the position less certain.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class TrackTable:
     """(M,) the tracker's clock at the first detection, s."""
     last_seen: FloatArray
     """(M,) the tracker's clock at the last detection, s."""
+    frozen: FloatArray
+    """(M,) for how long of the time since then nobody could have seen it, s: pictures that show
+    nothing new."""
     detection: IntArray
     """(M,) the detection that updated it in this frame; -1 where none did."""
     llr: FloatArray
@@ -142,6 +146,7 @@ class TrackTable:
             jitter_variance=cov[:, 0, 0].copy(),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
+            frozen=np.zeros(count),
             detection=detection,
             llr=np.zeros(count),
             llr_peak=np.zeros(count),
@@ -244,7 +249,7 @@ def ended(
         (M,) True where a track is over.
     """
     limit = np.where(table.confirmed, settings.coast_seconds, settings.tentative_coast_seconds)
-    over = clock - table.last_seen > limit + TIME_TOLERANCE_SECONDS
+    over = clock - table.last_seen - table.frozen > limit + TIME_TOLERANCE_SECONDS
     over |= too_uncertain(table, settings)
     if picture_size is not None:
         x, y = table.mean[:, 0], table.mean[:, 1]

@@ -71,6 +71,9 @@ class KalmanTracker:
         self._next_id = 1
         self._clock = 0.0
         self._last_pts: float | None = None
+        self._frozen = self._unread = 0.0
+        """Seconds of frozen pictures since the last that was not, and of those with which the
+        camera's motion could not be read."""
         self._picture_kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
     def step(self, detections: Detections, image: Image | None = None) -> Tracks:
@@ -89,14 +92,36 @@ class KalmanTracker:
         self._forget_another_picture(image)
         measured = measurements_of(detections, self._settings)
         dt = self._advance_clock(detections.pts_seconds)
-        motion = self._watch_camera(detections, image, dt)
-        self._life.begin(dt, motion, None if image is None else image.shape)
+        motion, moved_in = self._watch_camera(detections, image, dt)
+        shape = None if image is None else image.shape
+        self._life.begin(dt, motion, shape, self._frozen)
+        self._frozen = 0.0
 
         self._predict(dt, motion)
         matched = self._associate(measured)
         self._update(measured, matched, dt)
-        self._delete(None if image is None else (image.shape[1], image.shape[0]))
-        self._initiate(measured, matched, dt, motion)
+        self._life.bury(self._delete(image))
+        self._initiate(measured, matched, moved_in, motion)
+        return self._snapshot()
+
+    def coast(self, pts_seconds: float, image: Image | None = None) -> Tracks:
+        """Take in a frame that shows nothing new, in its place among the others: tracks go on by
+        themselves, and nobody has missed them.
+
+        A track ends here only when its position has become too uncertain, or left the picture.
+
+        Args:
+            pts_seconds: the frame's, as in ``Detections``.
+            image: its picture, of which only the size counts.
+        """
+        self._forget_another_picture(image)
+        dt = self._advance_clock(pts_seconds)
+        self._frozen += dt
+        self._unread += dt
+        self._predict(dt, Motion())
+        self._tracks.detection = np.full(len(self._tracks), -1, dtype=np.int64)
+        self._tracks.frozen = self._tracks.frozen + dt
+        self._delete(image)
         return self._snapshot()
 
     def _advance_clock(self, pts_seconds: float) -> float:
@@ -106,14 +131,23 @@ class KalmanTracker:
         self._clock += dt
         return dt
 
-    def _watch_camera(self, detections: Detections, image: Image | None, dt: float) -> Motion:
+    def _watch_camera(
+        self, detections: Detections, image: Image | None, dt: float
+    ) -> tuple[Motion, float]:
+        """The camera's motion, and in which time, s."""
         if image is None:
-            return Motion()
+            return Motion(), dt
         motion = self._camera.estimate(image, detections.boxes_xyxy)
-        if motion.trusted and dt > 0:
+        if not motion.trusted:
+            self._unread += dt
+            return motion, dt
+        if not motion.cut:
+            dt += self._unread
+        self._unread = 0.0
+        if dt > 0:
             rate = (motion.warp - Motion().warp) / dt
             self._camera_rate += -math.expm1(-dt / CAMERA_SECONDS) * (rate - self._camera_rate)
-        return motion
+        return motion, dt
 
     def _predict(self, dt: float, motion: Motion) -> None:
         tracks = self._tracks
@@ -153,6 +187,7 @@ class KalmanTracker:
         )
         tracks.size[hit] += SIZE_GAIN * (measured.size[used] - tracks.size[hit])
         tracks.last_seen[hit] = self._clock
+        tracks.frozen[hit] = 0.0
 
         evidence = np.zeros(len(tracks))
         evidence[hit] = measured.score[used]
@@ -177,14 +212,17 @@ class KalmanTracker:
             self._camera_rate = np.zeros((2, 3))
         self._picture_kind = kind
 
-    def _delete(self, picture_size: tuple[int, int] | None) -> None:
-        over = self._life.ended(self._tracks, self._clock, picture_size)
-        if over.any():
-            self._life.bury(self._tracks.keep(over))
+    def _delete(self, image: Image | None) -> TrackTable:
+        """Take out the tracks that are over."""
+        size = None if image is None else (image.shape[1], image.shape[0])
+        over = self._life.ended(self._tracks, self._clock, size)
+        ended = self._tracks.keep(over)
+        if len(ended):
             self._tracks = self._tracks.keep(~over)
+        return ended
 
     def _initiate(
-        self, measured: Measurements, matched: IntArray, dt: float, motion: Motion
+        self, measured: Measurements, matched: IntArray, moved_in: float, motion: Motion
     ) -> None:
         free = measured.score >= self._birth_score
         free[matched[matched >= 0]] = False
@@ -195,9 +233,9 @@ class KalmanTracker:
         if not len(born):
             return
         mean, cov = self._motion.initial(measured.xy[born], measured.noise[born])
-        if not motion.still and dt > 0:
+        if not motion.still and moved_in > 0:
             # A camera that follows the target: at rest in the picture, it is as fast as the scene.
-            camera = (measured.xy[born] - motion.earlier(measured.xy[born])) / dt
+            camera = (measured.xy[born] - motion.earlier(measured.xy[born])) / moved_in
             cov[:, VELOCITY, VELOCITY] += camera[:, :, None] * camera[:, None, :]
         newborn = TrackTable.born(
             track_id=np.arange(self._next_id, self._next_id + len(born), dtype=np.int64),

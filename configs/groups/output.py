@@ -92,6 +92,40 @@ class ClipSettings(Settings):
     )
 
 
+class LogFileSettings(Settings):
+    """The files of logs: frames.jsonl, tracks.txt, events.jsonl, clips.jsonl."""
+
+    segment_seconds: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        "auto",
+        description="a log goes on in a new file, frames-0002.jsonl and so on, after so long;"
+        " null: never; auto: 86400, a day, for live sources and where keep_hours or keep_gb is"
+        " given, else never",
+    )
+    segment_mb: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        "auto",
+        description="a file has so many MB (10^6 bytes) at most; null: no limit; auto: 100 for the"
+        " same sources, else no limit",
+    )
+    keep_hours: float | None = Field(
+        None, gt=0, description="finished files of this run older than this are deleted; null: none"
+    )
+    keep_gb: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        "auto",
+        description="the oldest finished files of this run are deleted so that each log of a source"
+        " stays below so many GB (10^9 bytes); null: none; auto: 10 for live sources, else none",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> LogFileSettings:
+        keeps = self.keep_hours is not None or isinstance(self.keep_gb, float)
+        if keeps and self.segment_seconds is None and self.segment_mb is None:
+            raise ValueError(
+                "keep_hours and keep_gb delete finished files, and there is none before the end:"
+                " give segment_seconds or segment_mb, too"
+            )
+        return self
+
+
 class DiskSettings(Settings):
     """What happens when the disk is full or gone: detection goes on, and so do files later."""
 
@@ -137,6 +171,7 @@ class OutputSettings(Settings):
     overlay: OverlaySettings = OverlaySettings()
     record: RecordSettings = RecordSettings()
     clips: ClipSettings = ClipSettings()
+    logs: LogFileSettings = LogFileSettings()
     disk: DiskSettings = DiskSettings()
     display: DisplaySettings = DisplaySettings()
     events: EventSettings = EventSettings()

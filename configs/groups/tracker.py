@@ -61,7 +61,10 @@ class TrackerSettings(Settings):
         " its position jitters; 0 also confirms what stands still",
     )
     coast_seconds: float = Field(
-        0.7, ge=0, description="a confirmed track is deleted after so long without a detection"
+        0.7,
+        ge=0,
+        description="a confirmed track is deleted after so long without a detection; frozen"
+        " pictures do not count",
     )
     tentative_coast_seconds: float = Field(0.15, ge=0, description="the same for a tentative track")
     max_position_sigma_px: float = Field(

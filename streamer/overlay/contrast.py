@@ -44,6 +44,10 @@ class Contrast:
         self._lut: Gray = np.empty(0, np.uint8)
         self._lut_key: tuple[float, float, int] | None = None
 
+    def restart(self) -> None:
+        """What follows are other pictures: their range is their own."""
+        self._range = self._lut_key = None
+
     def __call__(self, image: Image, bit_depth: int, pts_seconds: float) -> Gray:
         """The (H, W) uint8 display picture of a (H, W) uint8 or uint16 image."""
         if self._mode == "none":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ class Overlay:
         self._trails = Trails(settings.trails_seconds)
         self._labels = LabelPlacer()
         self._inset = Inset()
-        self._shape: tuple[int, int] | None = None
+        self._kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
         self._typefaces: dict[int, Typeface] = {}
 
     def draw(self, result: FrameResult) -> Picture:
@@ -76,10 +77,11 @@ class Overlay:
             status line below, and a dark column where the width would be odd.
         """
         frame = result.frame
-        shape = (frame.height, frame.width)
-        if shape != self._shape:
-            self._shape = shape
+        kind = (frame.image.shape, frame.image.dtype)
+        if kind != self._kind:  # what was learned of other pictures is not true of these
+            self._kind = kind
             self._trails.clear()
+            self._contrast.restart()
         scale = drawing_scale(frame.width, frame.height, self._settings.min_width)
         shown = self._contrast(frame.image, frame.bit_depth, frame.pts_seconds)
         canvas = Canvas(

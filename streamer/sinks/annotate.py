@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from streamer.overlay import Overlay
 from streamer.sinks.record import Recorder
 from streamer.sinks.window import Window
@@ -26,6 +30,7 @@ class Annotator:
         self._overlay = overlay
         self._recorder = recorder
         self._window = window
+        self._kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
     def write(self, result: FrameResult) -> None:
         """Draw the frame and pass it on.
@@ -36,6 +41,10 @@ class Annotator:
         picture = self._overlay.draw(result)
         if self._recorder is not None:
             frame, tracks = result.frame, result.tracks
+            kind = (frame.image.shape, frame.image.dtype)
+            if self._kind is not None and kind != self._kind:
+                self._recorder.cut()
+            self._kind = kind
             shown = tracks.track_id[tracks.reported].tolist()
             self._recorder.write(picture, frame.pts_seconds, frame.utc, shown)
         if self._window is not None:

@@ -17,7 +17,7 @@ from configs.schema import ClipSettings
 from streamer.sinks.disk import Disk
 from streamer.sinks.encoder import Encoder, Moment, Packet
 from streamer.sinks.files import LineFile, number, to_line
-from streamer.sinks.retention import Retention
+from streamer.sinks.retention import Limits, Retention
 from streamer.sinks.video_file import VideoFile
 from streamer.sinks.video_output import VideoOutput
 
@@ -67,18 +67,28 @@ class Clips:
         disk: where that lies.
         settings: how long before and after, and how long to keep them.
         live: the source is a camera, and names tell the wall clock, not the source's seconds.
+        logs: limits of the list; None for none.
 
     Raises:
         StreamError: the list cannot be made.
     """
 
-    def __init__(self, folder: Path, disk: Disk, settings: ClipSettings, *, live: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk,
+        settings: ClipSettings,
+        *,
+        live: bool,
+        logs: Limits | None = None,
+    ) -> None:
         self._folder = folder / "clips"
         self._settings = settings
         self._live = live
         self._before = _Before(settings.before_seconds)
-        self._list = LineFile(folder / "clips.jsonl", disk)
-        self._output = VideoOutput(disk, "clips", Retention(settings), self._note)
+        self._list = LineFile(folder / "clips.jsonl", disk, logs)
+        retention = Retention(Limits.of_clips(settings))
+        self._output = VideoOutput(disk, "clips", retention, self._note)
         self._tracks: list[int] = []
         self._tracked_pts = 0.0
         self._missing: set[int] = set()

@@ -49,6 +49,7 @@ class Disk:
         self.retry_seconds = settings.retry_seconds
         self.min_free_mb = settings.min_free_mb
         self.clock = clock
+        self._error: BaseException | None = None
         self._prefix = f"{name}: " if name else ""
         self._outputs: list[Output] = []
         self._told: set[str] = set()
@@ -94,6 +95,16 @@ class Disk:
             errno.ENOSPC,
             f"less than output.disk.min_free_mb={self.min_free_mb:g} MB are free there",
         )
+
+    def check(self) -> None:
+        """Raise, once, what ended the thread that flushes: no error of the disk, but a bug.
+
+        Raises:
+            Exception: that.
+        """
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def tell(self, output: Output, where: Path, reason: str) -> None:
         """Say that an output cannot be written, unless the same was said of another meanwhile."""
@@ -150,8 +161,11 @@ class Disk:
             self._unclosed |= {each.path.name: NO_ANSWER for each in left if not each.closed}
 
     def _work(self, stop: threading.Event) -> None:
-        while not stop.wait(SYNC_SECONDS):
-            with self._lock:
-                files = tuple(self._files)
-            for file in files:
-                file.sync_in_background()
+        try:
+            while not stop.wait(SYNC_SECONDS):
+                with self._lock:
+                    files = tuple(self._files)
+                for file in files:
+                    file.sync_in_background()
+        except BaseException as error:
+            self._error = error  # for a sink's thread, which takes it to the pipeline

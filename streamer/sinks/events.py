@@ -14,6 +14,7 @@ from streamer.bearings import optics_of
 from streamer.sinks.disk import Disk
 from streamer.sinks.files import BEARING_DIGITS, LineFile, number, to_line
 from streamer.sinks.hook import Hook
+from streamer.sinks.retention import Limits
 from streamer.types import FrameResult, StreamError
 
 
@@ -53,6 +54,7 @@ class EventSink:
         source: str,
         disk: Disk | None = None,
         camera: OpticsSettings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Open what the settings ask for.
 
@@ -62,6 +64,7 @@ class EventSink:
             source: the source's name.
             disk: where the file lies; None for one of its own.
             camera: its optics; None where they are not known.
+            limits: of the file; None for none.
 
         Raises:
             StreamError: the file cannot be made, or the program is not there.
@@ -73,7 +76,7 @@ class EventSink:
             Hook(settings.command, settings.command_timeout_seconds) if settings.command else None
         )
         try:
-            self._file = LineFile(path, disk) if settings.jsonl else None
+            self._file = LineFile(path, disk, limits) if settings.jsonl else None
         except StreamError:
             if self._hook is not None:
                 self._hook.close()
@@ -88,6 +91,8 @@ class EventSink:
             StreamError: a line cannot be written.
         """
         self._last = result
+        if self._file is not None:
+            self._file.write("")  # a file that is old is, also where nothing happens
         tracks, frame = result.tracks, result.frame
         before, self._live = self._live, {}
         fresh: list[int] = []

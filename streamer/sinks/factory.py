@@ -14,7 +14,7 @@ from streamer.sinks.events import EventSink
 from streamer.sinks.frames_jsonl import FramesLog
 from streamer.sinks.original import OriginalRecorder
 from streamer.sinks.record import Recorder
-from streamer.sinks.retention import Retention
+from streamer.sinks.retention import Limits, Retention
 from streamer.sinks.tracks_txt import SmoothedText, TracksText
 from streamer.sinks.window import Window
 
@@ -47,7 +47,8 @@ def build_sinks(
     """
     output = settings.output
     disk = disk or Disk(directory, output.disk, source)
-    retention = Retention(output.record)
+    retention = Retention(Limits.of(output.record, live=live))
+    logs = Limits.of_logs(output.logs, live=live)
     sinks: list[Sink] = []
     with ExitStack() as undo:
 
@@ -57,11 +58,12 @@ def build_sinks(
 
         if output.events.jsonl or output.events.stdout or output.events.command:
             path = directory / "events.jsonl"
-            add(EventSink(path, output.events, source, disk, settings.camera))
-        add(TracksText(directory / "tracks.txt", disk))
+            add(EventSink(path, output.events, source, disk, settings.camera, logs))
+        add(TracksText(directory / "tracks.txt", disk, logs))
         if smoother is not None:
             add(SmoothedText(directory / "tracks_smoothed.txt", smoother, disk))
-        add(FramesLog(directory / "frames.jsonl", settings.logs.detail, disk, settings.camera))
+        path = directory / "frames.jsonl"
+        add(FramesLog(path, settings.logs.detail, disk, settings.camera, logs))
         if output.record.original:
             path = directory / "original.mkv"
             add(OriginalRecorder(path, output.record, disk=disk, retention=retention, live=live))
@@ -73,6 +75,7 @@ def build_sinks(
                 clips=output.clips,
                 disk=disk,
                 retention=retention,
+                logs=logs,
                 live=live,
             )
         if recorder is not None or window is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import json
+import logging
 import math
 import os
 from collections import deque
@@ -15,7 +15,10 @@ from typing import Any
 
 from streamer.sinks.disk import Disk
 from streamer.sinks.disk_file import DiskFile
+from streamer.sinks.retention import Limits, Retention
 from streamer.types import StreamError
+
+log = logging.getLogger(__name__)
 
 BEARING_DIGITS = 5
 """Of degrees: less than a tenth of a pixel of a long lens."""
@@ -33,24 +36,32 @@ class LineFile:
     leaves no half line behind and somebody who follows the file sees each frame at once. Lines that
     cannot be written, because the disk is full, say, are lost and counted; it goes on with the
     first that can, after the last whole line. So it does when its disk was away meanwhile; where
-    something else lies at its path by then, in NAME-0002.
+    something else lies at its path by then, in NAME-0002. There it also goes on when the file is
+    as long as it may be, and in NAME-0003 after that: as soon as the next file can be made, and
+    until then in the old one, so that no line is lost in between.
 
     Args:
-        path: of the file.
+        path: of the first file.
         disk: where it lies; None for one of its own.
+        limits: of its files, in real time; None for none.
 
     Raises:
         StreamError: the file is there already or cannot be made.
     """
 
-    def __init__(self, path: Path, disk: Disk | None = None) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None, limits: Limits | None = None) -> None:
         self._path = self._first_path = path
+        self._number = 1
         self._disk = disk or Disk(path.parent)
+        self._limits = limits or Limits()
+        self._retention = Retention(self._limits)
         try:
             self._file = DiskFile(path, self._disk)
         except OSError as error:
             raise StreamError(f"cannot write {path}: {error.strerror or error}") from error
         self._output = self._disk.output(path.name, "lines")
+        self._begun = self._written = self._disk.clock()
+        self._turn_from = -math.inf
         self._whole = 0
         self._head = b""
         self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)  # ends and numbers of lines
@@ -59,21 +70,34 @@ class LineFile:
         """Append text that ends with a line break, or nothing.
 
         Args:
-            lines: the text.
+            lines: the text. Where there is none, it is still seen to the limits.
             last: nothing follows: after an error it is tried at once, as there is no later.
+
+        Raises:
+            Exception: what ended the thread that flushes; the next one is written again.
         """
+        self._disk.check()
+        data, count = lines.encode(), lines.count("\n")
+        if self._output.reason is None:
+            self._keep_to_limits(len(data))
         if not lines:
             return
         if not last and not self._output.ready():
-            self._output.lose(lines.count("\n"))
+            self._output.lose(count)
             return
-        data, count = lines.encode(), lines.count("\n")
-        if not self._output.attempt(self._path, lambda: self._append(data)):
+        # An error may be an old one, of the last flush: what has no later is tried again now.
+        tries = 2 if last else 1
+        if not any(
+            self._output.attempt(self._path, lambda: self._append(data)) for _ in range(tries)
+        ):
             self._output.lose(count)
             with contextlib.suppress(OSError):  # else it is tried again before the next line
                 self._file.cut_back(self._whole)
             return
         self._head = self._head or data[:HEAD_BYTES]
+        self._written = self._disk.clock()
+        if not self._whole:  # a quiet log's file is not old before anything is in it
+            self._begun = self._written
         self._whole = self._file.size
         self._recent.append((self._whole, count))
         self._output.succeed(self._path)
@@ -87,6 +111,48 @@ class LineFile:
             self._mend()
         self._file.write(data)
 
+    def _keep_to_limits(self, more: int) -> None:
+        now, limits = self._disk.clock(), self._limits
+        old = limits.seconds is not None and now - self._begun >= limits.seconds
+        full = limits.bytes is not None and self._whole + more > limits.bytes
+        if self._whole and (old or full) and now >= self._turn_from:
+            self._turn_over(now)
+        self._retention.grow(self._path, self._whole + more, now)  # room before it is needed
+
+    def _turn_over(self, now: float) -> None:
+        """Go on in the next file, or stay in this one where that cannot be made yet."""
+        try:
+            number, path = self._next()
+            file = DiskFile(path, self._disk)
+        except OSError as error:
+            told = self._turn_from > -math.inf
+            log.log(
+                logging.DEBUG if told else logging.WARNING,
+                "cannot begin a new file after %s: %s; it goes on, and tries again every %g s",
+                self._path, error.strerror or error, self._disk.retry_seconds,
+            )  # fmt: skip
+            self._turn_from = now + self._disk.retry_seconds
+            return
+        self._output.attempt(self._path, self._file.close)
+        self._retention.finish(self._path, self._whole, self._written)
+        self._number, self._path, self._file = number, path, file
+        self._turn_from = -math.inf
+        self._whole, self._head = 0, b""
+        self._recent.clear()
+
+    def _next(self) -> tuple[int, Path]:
+        """The next number whose name nobody has, and that.
+
+        Raises:
+            OSError: that cannot be found out.
+        """
+        number = self._number
+        while True:
+            number += 1
+            path = self._first_path.with_stem(f"{self._first_path.stem}-{number:04d}")
+            if not path.exists():
+                return number, path
+
     def _mend(self) -> None:
         """Get ready to go on after the last whole line of what lies at the path by now.
 
@@ -99,7 +165,7 @@ class LineFile:
                 return
         with contextlib.suppress(OSError):  # that it has a problem is why we are here
             self._file.close()
-        for number in itertools.count(2):
+        while True:
             try:
                 self._whole = _whole_lines(self._path, self._head, self._whole)
                 self._file = DiskFile(self._path, self._disk, keep=self._whole)
@@ -107,7 +173,8 @@ class LineFile:
                 self._file = DiskFile(self._path, self._disk)
                 self._whole, self._head = 0, b""
             except FileExistsError:  # somebody else's: it stays
-                self._path = self._first_path.with_stem(f"{self._first_path.stem}-{number:04d}")
+                self._retention.drop(self._path)
+                self._number, self._path = self._next()
                 continue
             else:
                 self._output.lose(sum(count for end, count in self._recent if end > self._whole))

@@ -9,6 +9,7 @@ from configs.schema import OpticsSettings
 from streamer.bearings import Optics, optics_of
 from streamer.sinks.disk import Disk
 from streamer.sinks.files import BEARING_DIGITS, LineFile, number, numbers, to_line
+from streamer.sinks.retention import Limits
 from streamer.types import Detections, FrameResult, Tracks, TrackState
 
 
@@ -31,10 +32,11 @@ class FramesLog:
         detail: Literal["full", "tracks", "counts"],
         disk: Disk | None = None,
         camera: OpticsSettings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._detail = detail
         self._camera = camera or OpticsSettings()
-        self._file = LineFile(path, disk)
+        self._file = LineFile(path, disk, limits)
 
     def write(self, result: FrameResult) -> None:
         """Append the frame's line.

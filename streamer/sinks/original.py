@@ -10,8 +10,8 @@ from configs.schema import RecordSettings
 from streamer.sinks.disk import Disk
 from streamer.sinks.encoder import Codec, Moment
 from streamer.sinks.record import PacketWriter
-from streamer.sinks.retention import Retention
-from streamer.sinks.segments import Limits, Segments
+from streamer.sinks.retention import Limits, Retention
+from streamer.sinks.segments import Segments
 from streamer.types import FrameResult
 
 
@@ -41,7 +41,7 @@ class OriginalRecorder:
         live: bool = False,
     ) -> None:
         limits = Limits.of(settings, live=live)
-        retention = retention or Retention(settings)
+        retention = retention or Retention(limits)
         self._writer = PacketWriter([Segments(path, disk or Disk(path.parent), limits, retention)])
 
     def write(self, result: FrameResult) -> None:

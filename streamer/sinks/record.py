@@ -16,8 +16,8 @@ from configs.schema import ClipSettings, RecordSettings
 from streamer.sinks.clips import Clips
 from streamer.sinks.disk import Disk
 from streamer.sinks.encoder import Codec, Encoder, Moment, Packet
-from streamer.sinks.retention import Retention
-from streamer.sinks.segments import Limits, Segments
+from streamer.sinks.retention import Limits, Retention
+from streamer.sinks.segments import Segments
 
 
 class PacketSink(Protocol):
@@ -79,6 +79,14 @@ class PacketWriter:
         key = any(sink.wants_key for sink in self._sinks)
         self._pass_on(self._encoder.encode(frame(), at, key=key), self._encoder)
 
+    def cut(self) -> None:
+        """Finish the files that are open; the next picture begins others.
+
+        Raises:
+            StreamError: what was left could not be compressed.
+        """
+        self._end_encoder()
+
     def close(self) -> None:
         """Finish every file. Idempotent.
 
@@ -118,6 +126,7 @@ class Recorder:
         clips: which clips to write; None for none.
         disk: where it all lies; None for one of its own.
         retention: shared with other recordings of the source; None for one of its own.
+        logs: of the clips' list; None for none.
         live: the source is a camera.
 
     Raises:
@@ -132,6 +141,7 @@ class Recorder:
         clips: ClipSettings | None = None,
         disk: Disk | None = None,
         retention: Retention | None = None,
+        logs: Limits | None = None,
         live: bool = False,
     ) -> None:
         disk = disk or Disk(path.parent)
@@ -139,9 +149,9 @@ class Recorder:
         sinks: list[PacketSink] = []
         if settings.enabled:
             limits = Limits.of(settings, live=live)
-            sinks.append(Segments(path, disk, limits, retention or Retention(settings)))
+            sinks.append(Segments(path, disk, limits, retention or Retention(limits)))
         if clips is not None and clips.enabled:
-            sinks.append(Clips(path.parent, disk, clips, live=live))
+            sinks.append(Clips(path.parent, disk, clips, live=live, logs=logs))
         self._writer = PacketWriter(sinks)
 
     def write(
@@ -173,6 +183,14 @@ class Recorder:
 
         at = Moment(pts_seconds, utc, tuple(tracks))
         self._writer.write(self._codec, (width, height), frame, at)
+
+    def cut(self) -> None:
+        """The source's pictures are of another kind from here on: the next begins a new file.
+
+        Raises:
+            StreamError: what was left could not be compressed.
+        """
+        self._writer.cut()
 
     def close(self) -> None:
         """Finish every file. Idempotent.

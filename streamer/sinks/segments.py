@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from configs.schema import RecordSettings
 from streamer.sinks.disk import Disk
 from streamer.sinks.encoder import Encoder, Moment, Packet
-from streamer.sinks.retention import Retention
+from streamer.sinks.retention import Limits, Retention
 from streamer.sinks.video_file import VideoFile
 from streamer.sinks.video_output import VideoOutput
-
-AUTO_SEGMENT_SECONDS = 600.0
-"""An MP4's index waits in memory until its end: this keeps it below 2 MB at 30 frames a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a file is long enough."""
-
-    seconds: float | None = None
-    bytes: float | None = None
-
-    @classmethod
-    def of(cls, settings: RecordSettings, *, live: bool) -> Limits:
-        """What the settings say, for a source that is live or a file."""
-        seconds = settings.segment_seconds
-        if seconds == "auto":
-            endless = live or settings.keep_hours is not None or settings.keep_gb is not None
-            seconds = AUTO_SEGMENT_SECONDS if endless else None
-        megabytes = settings.segment_mb
-        return cls(seconds, None if megabytes is None else megabytes * 1e6)
 
 
 class Segments:

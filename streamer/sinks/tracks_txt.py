@@ -10,6 +10,7 @@ import numpy as np
 from streamer.protocols import Smoother
 from streamer.sinks.disk import Disk
 from streamer.sinks.files import LineFile
+from streamer.sinks.retention import Limits
 from streamer.types import FloatArray, FrameResult, IntArray, SmoothedTracks
 
 
@@ -23,8 +24,8 @@ class TracksText:
 
     name = "tracks"
 
-    def __init__(self, path: Path, disk: Disk | None = None) -> None:
-        self._file = LineFile(path, disk)
+    def __init__(self, path: Path, disk: Disk | None = None, limits: Limits | None = None) -> None:
+        self._file = LineFile(path, disk, limits)
 
     def write(self, result: FrameResult) -> None:
         """Append the frame's tracks, in order of id.

@@ -113,6 +113,12 @@ def test_a_value_that_is_cut_short_shows_no_part_of_a_password() -> None:
     assert "Zq7" not in message
 
 
+def test_what_a_file_says_breaks_no_line_and_steers_no_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text('"detector\\n\\e[2J": 1\n')
+    assert refused(file) == r"unknown setting detector\n\x1b[2J; did you mean detector?"
+
+
 def test_every_problem_is_said_at_once() -> None:
     assert len(refused(None, "detector.threshold=2", "source.fps=-1").splitlines()) == 2
 

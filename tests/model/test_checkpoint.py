@@ -214,6 +214,25 @@ def test_safetensors_of_something_else(tmp_path: Path) -> None:
     assert "another network" in message
 
 
+@pytest.mark.parametrize("where", ["tensor", "field"])
+def test_names_in_a_file_break_no_line_and_steer_no_terminal(
+    network: MPCNet, tmp_path: Path, where: str
+) -> None:
+    odd, state, fields = "odd\n\x1b[2J", network.state_dict(), dict(vars(INFO))
+    if where == "tensor":
+        state[odd] = torch.zeros(1)
+    else:
+        fields[odd] = 1
+    assert r"odd\n\x1b[2J" in refusal(write_ours(tmp_path / "a.safetensors", state, fields))
+
+
+@pytest.mark.parametrize("field", ["name", "width", "mean", "std", "picture_size", "threshold"])
+def test_missing_metadata_is_named(network: MPCNet, tmp_path: Path, field: str) -> None:
+    fields = {key: value for key, value in vars(INFO).items() if key != field}
+    message = refusal(write_ours(tmp_path / "a.safetensors", network.state_dict(), fields))
+    assert message.endswith(f"bad metadata: {field} missing")
+
+
 def test_weights_of_another_width(network: MPCNet, tmp_path: Path) -> None:
     fields = {**vars(INFO), "width": 16}
     message = refusal(write_ours(tmp_path / "a.safetensors", network.state_dict(), fields))

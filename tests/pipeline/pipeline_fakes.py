@@ -179,6 +179,7 @@ class FakeTracker:
 
     def __init__(self, *, fail_at: int | None = None) -> None:
         self.indices: list[int] = []
+        self.coasted_seconds: list[float] = []
         self.ages_seconds: list[float] = []
         self._fail_at = fail_at
 
@@ -188,6 +189,10 @@ class FakeTracker:
             raise RuntimeError("a bug in the tracker")
         self.indices.append(detections.frame_index)
         self.ages_seconds.append(time.monotonic() - stamp_seconds(image))
+        return Tracks.empty()
+
+    def coast(self, pts_seconds: float, image: Image | None = None) -> Tracks:
+        self.coasted_seconds.append(pts_seconds)
         return Tracks.empty()
 
 

@@ -32,7 +32,9 @@ def check_books(report: RunReport, sinks: list[FakeSink]) -> None:
         assert sink.closed == 1
 
 
-@pytest.mark.parametrize("part", ["source", "detector", "detector's last", "tracker", "on_tick"])
+@pytest.mark.parametrize(
+    "part", ["source", "detector", "detector's last", "tracker", "on_tick", "pump"]
+)
 @pytest.mark.parametrize("max_in_flight", [1, 3])
 def test_a_bug_in_any_part_ends_the_run_in_order_and_is_raised(
     part: str, max_in_flight: int
@@ -60,9 +62,15 @@ def test_a_bug_in_any_part_ends_the_run_in_order_and_is_raised(
         if part == "on_tick" and snapshot.sources[0].processed:
             raise RuntimeError("a bug in the on_tick")
 
+    def pump() -> bool:
+        time.sleep(0.005)
+        if pipeline.snapshot().sources[0].processed:
+            raise RuntimeError("a bug in the pump")
+        return True
+
     started = time.monotonic()
     with pytest.raises((RuntimeError, ValueError), match=f"a bug in the {part.split(chr(39))[0]}"):
-        pipeline.run(tick, tick_seconds=0.01)
+        pipeline.run(tick, tick_seconds=0.01, pump=pump if part == "pump" else None)
     assert time.monotonic() - started < 5
     report = pipeline.report
     assert report.failed

@@ -292,7 +292,9 @@ def test_frozen_frames_are_processed_marked_and_give_no_detections(
     frozen = [line["index"] for line in lines if line["frozen"]]
     assert frozen == list(range(98, 120))
     assert [line["index"] for line in lines if not line["detections"]] == frozen
-    assert tracker.indices == list(range(130))  # the tracker coasts through them on the same clock
+    # The tracker hears of every frame, and that these say nothing.
+    assert tracker.indices == [k for k in range(130) if k not in frozen]
+    assert tracker.coasted_seconds == [k / 30 for k in frozen]
     assert detector.shown == [k for k in range(130) if k not in frozen]
     end = report.snapshot.sources[0]
     assert (end.frozen, end.processed, end.stalls, end.detections) == (22, 130, 0, 108)
@@ -303,15 +305,17 @@ def test_frozen_frames_are_processed_marked_and_give_no_detections(
     assert said[1] == "cam: the picture lives again after 0.7 s"
 
 
-def test_tracks_coast_through_a_freeze_and_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
+def test_tracks_coast_through_a_freeze_and_go_on(tmp_path: Path, life: str) -> None:
+    """Through 1.2 s of it, though 0.7 s without a detection end a track."""
     alive = noisy(90)
-    pictures = [*alive, *[alive[-1]] * 25, *noisy(10, seed=1)]
-    chosen = settings(tracker={"confirm_displacement_px": 0})
+    pictures = [*alive, *[alive[-1]] * 45, *noisy(10, seed=1)]
+    chosen = settings(tracker={"confirm_displacement_px": 0, "life": life})
     log = FramesLog(tmp_path / "frames.jsonl", "tracks")
     tracker = build_tracker(chosen.tracker, 0.5)
     Pipeline([Stream(_Played(pictures), tracker, (log,))], _SeesOne(), chosen).run()
     lines = [json.loads(line) for line in (tmp_path / "frames.jsonl").read_text().splitlines()]
-    assert [line["index"] for line in lines if line["frozen"]] == list(range(98, 115))
+    assert [line["index"] for line in lines if line["frozen"]] == list(range(98, 135))
     for line in lines[10:]:
         (track,) = line["tracks"]
         assert track["id"] == 1

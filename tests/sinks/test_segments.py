@@ -12,8 +12,7 @@ from sink_results import result_of
 from configs.schema import RecordSettings, StreamSettings
 from streamer.sinks.factory import build_sinks
 from streamer.sinks.record import Recorder
-from streamer.sinks.retention import Retention
-from streamer.sinks.segments import Limits
+from streamer.sinks.retention import Limits, Retention
 
 
 def fast(**changes: object) -> RecordSettings:
@@ -100,7 +99,7 @@ def test_no_frame_is_lost_or_doubled_whatever_the_clock_and_the_size_do(
 def test_auto_keeps_a_files_recording_whole_and_a_cameras_bounded() -> None:
     assert Limits.of(RecordSettings(), live=False) == Limits(None, None)
     assert Limits.of(RecordSettings(), live=True) == Limits(600, None)
-    assert Limits.of(RecordSettings(keep_hours=1), live=False) == Limits(600, None)
+    assert Limits.of(RecordSettings(keep_hours=1), live=False) == Limits(600, None, 3600)
     assert Limits.of(RecordSettings(segment_seconds=None), live=True) == Limits(None, None)
 
 
@@ -168,7 +167,7 @@ def test_the_newest_file_is_never_deleted(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_deleted_is_tried_again_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    retention = Retention(fast(keep_hours=1))
+    retention = Retention(Limits(keep_seconds=3600))
     paths = [tmp_path / name for name in ("first.mp4", "second.mp4", "third.mp4")]
     paths[0].mkdir()  # what no program deletes as it does a file
     for number, path in enumerate(paths):

@@ -165,6 +165,20 @@ def test_a_stream_that_changes_in_the_middle_is_read_on(tmp_path: Path, second: 
     assert all(b.pts_seconds > a.pts_seconds for a, b in pairwise(frames))
 
 
+def test_a_stream_without_timestamps_is_timed_by_its_frame_rate(tmp_path: Path) -> None:
+    """Bare H.264, as some cameras' files are, and what is broken off in its middle."""
+    path = write_video(tmp_path / "bare.h264", [numbered(k) for k in range(40)], fps=20)
+    data = path.read_bytes()
+    with av.open(str(path)) as bare:
+        assert all(packet.pts is None for packet in bare.demux(video=0) if packet.size)
+    for content in (data, data[: len(data) // 2]):
+        path.write_bytes(content)
+        frames, _ = read(path)
+        steps = np.diff([frame.pts_seconds for frame in frames])
+        assert len(frames) >= 5
+        assert steps == pytest.approx(0.05, abs=0.02)
+
+
 STATED: dict[str, list[float | None]] = {
     "as they should be": [k * 0.04 for k in range(100)],
     "repeat": [(k // 3) * 0.12 for k in range(100)],

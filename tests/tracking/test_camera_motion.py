@@ -161,8 +161,25 @@ def test_another_scene_is_no_motion() -> None:
     ]
     assert [motion.trusted for motion in motions] == [True, True, False, True]
     assert [motion.still for motion in motions] == [True, True, False, True]
+    assert [motion.cut for motion in motions] == [False, False, False, True]
     np.testing.assert_array_equal(motions[2].warp, IDENTITY)
     assert motions[2].sigma_px > 3
+
+
+def test_a_picture_that_cannot_be_read_is_passed_over() -> None:
+    """What follows it lies on what was before: no motion is missed, whatever the camera did."""
+    rng = np.random.default_rng(5)
+    camera = CameraMotion("auto")
+    poses = [Pose(400 + 4 * k, 400 - 2 * k) for k in range(9)]
+    motions = []
+    for k, pose in enumerate(poses):
+        world = scene("ground", 2 if k == 4 else 1)
+        motions.append(camera.estimate(view(world, pose, rng), NO_BOXES))
+    assert [motion.trusted for motion in motions] == [True] * 4 + [False] + [True] * 4
+    assert not any(motion.cut for motion in motions)
+    np.testing.assert_array_equal(motions[4].warp, IDENTITY)
+    assert distance(motions[5].warp, between(poses[3], poses[5])) < 1
+    assert distance(motions[6].warp, between(poses[5], poses[6])) < 1
 
 
 def test_another_size_or_type_is_another_scene() -> None:

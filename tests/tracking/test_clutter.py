@@ -1,5 +1,7 @@
 """The clutter map: what blinks always at the same place, and what flies past it."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ CORNER = np.array([290.0, 30.0])
 SWAY = 3.0
 LEARNING_SECONDS = 20
 LOST = Motion(still=False, trusted=False, sigma_px=10)
+CUT = replace(LOST, cut=True)
 
 
 def shift(pixels: float) -> Motion:
@@ -161,22 +164,65 @@ def test_turns_and_zooms_count_as_far_as_they_move_the_picture() -> None:
         assert knows(clutter) == kept
 
 
-def test_a_camera_that_moved_nobody_knows_how_forgets_at_once() -> None:
-    clutter = taught()
-    assert clutter.begin(1 / FPS, LOST, SHAPE) == 0
+def textured(seed: int) -> np.ndarray:
+    """A scene that can be told from another, of grey levels."""
+    scene = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, SHAPE), (0, 0), 3)
+    return np.asarray(128 + 40 * scene / scene.std())
+
+
+def shot(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.clip(scene + rng.normal(0, 2, SHAPE), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+@pytest.mark.parametrize("spoilt", [1, 5])
+def test_pictures_that_cannot_be_read_forget_nothing_where_the_scene_comes_back(
+    mode: str, spoilt: int
+) -> None:
+    """A flash, a bird before the lens, damage in the stream: each picture is another."""
+    rng = np.random.default_rng(9)
+    camera, clutter = CameraMotion(mode), taught()  # type: ignore[arg-type]
+    scene = textured(1)
+    unread = 0
+    for n in range(40):
+        odd = 20 <= n < 20 + spoilt
+        motion = camera.estimate(shot(textured(n) if odd else scene, rng), np.empty((0, 4)))
+        unread += not motion.trusted
+        assert clutter.begin(1 / FPS, motion, SHAPE) > 0.99
+        assert knows(clutter)
+    assert unread == spoilt
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+def test_a_camera_that_looks_elsewhere_all_at_once_forgets_when_it_is_sure(mode: str) -> None:
+    rng = np.random.default_rng(9)
+    camera, clutter = CameraMotion(mode), taught()  # type: ignore[arg-type]
+    left = []
+    for n in range(40):
+        image = shot(textured(2 if n >= 20 else 1), rng)
+        left.append(clutter.begin(1 / FPS, camera.estimate(image, np.empty((0, 4))), SHAPE))
+    # The next picture lies on the first of the new place, and not on the last of the old.
+    assert [n for n, each in enumerate(left) if each == 0] == [21]
     assert not knows(clutter)
-    # And begins anew: the next one stands.
-    assert clutter.begin(1 / FPS, Motion(), SHAPE) > 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+def test_a_camera_that_is_lost_for_long_forgets(mode: str) -> None:
+    rng = np.random.default_rng(9)
+    camera, clutter = CameraMotion(mode), taught()  # type: ignore[arg-type]
+    for n in range(40):
+        image = shot(textured(n if n >= 20 else 1), rng)
+        clutter.begin(1 / FPS, camera.estimate(image, np.empty((0, 4))), SHAPE)
+    assert not knows(clutter)
 
 
 def test_a_camera_that_stands_forgets_nothing_where_every_picture_is_registered() -> None:
     rng = np.random.default_rng(8)
-    scene = cv2.GaussianBlur(rng.normal(0, 1, SHAPE), (0, 0), 3)
-    scene = 128 + 40 * scene / scene.std()
+    scene = textured(8)
     camera, clutter = CameraMotion("on"), taught()
     for _ in range(60):
-        image = np.clip(scene + rng.normal(0, 2, SHAPE), 0, 255).astype(np.uint8)
-        assert clutter.begin(1 / FPS, camera.estimate(image, np.empty((0, 4))), SHAPE) > 0.99
+        motion = camera.estimate(shot(scene, rng), np.empty((0, 4)))
+        assert clutter.begin(1 / FPS, motion, SHAPE) > 0.99
     assert knows(clutter)
 
 
@@ -210,7 +256,7 @@ def test_where_all_the_picture_is_worse_than_calibrated_the_level_rises() -> Non
     st.lists(
         st.tuples(
             st.floats(0, 4000),
-            st.sampled_from([Motion(), LOST, shift(0.3), shift(50)]),
+            st.sampled_from([Motion(), LOST, CUT, shift(0.3), shift(50)]),
             st.sampled_from([None, (1, 1), (7, 900), (64, 80)]),
             st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=4),
         ),
