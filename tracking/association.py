@@ -51,8 +51,8 @@ def assign(pairs: Pairs, gate: float) -> IntArray:
     """
     if not len(pairs):
         return np.empty(0, dtype=np.int64)
-    cost = pairs.distance + pairs.log_det
-    left_out = gate + pairs.log_det.max()
+    cost = pairs.cost
+    left_out = max(gate + float(pairs.log_det.max()), float(cost.max()))
     alone = np.bincount(pairs.track)[pairs.track] == 1
     alone &= np.bincount(pairs.detection)[pairs.detection] == 1
     if alone.all():

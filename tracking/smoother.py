@@ -59,10 +59,11 @@ def smooth(states: Sequence[FilterStates], lives: Sequence[IntArray]) -> FloatAr
 
     linked = np.flatnonzero(following >= 0)
     then = frame[linked] + 1
-    transition, offset, noise = (
+    transition, offset = (
         np.stack([getattr(each, name) for each in states])[then]
-        for name in ("transition", "offset", "process_noise")
+        for name in ("transition", "offset")
     )
+    noise = np.concatenate([each.process_noise for each in states])[following[linked]]
     moved = transition @ cov[linked]
     predicted_cov = moved @ np.swapaxes(transition, 1, 2) + noise
     predicted = (transition @ mean[linked, :, None])[..., 0] + offset
