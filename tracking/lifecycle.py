@@ -16,7 +16,7 @@ import numpy as np
 
 from configs.schema import TrackerSettings
 from streamer.types import BoolArray, FloatArray, IntArray
-from tracking.motion import POSITION
+from tracking.motion import POSITION, Manoeuvres
 
 # Sums of frame times round: a track must not live a frame longer at 60 fps than at 10 for it.
 TIME_TOLERANCE_SECONDS = 1e-6
@@ -107,7 +107,6 @@ class TrackTable:
             track_id=whole,
             mean=np.empty((0, 4)),
             cov=np.empty((0, 4, 4)),
-            model_share=np.empty((0, 2)),
             size=np.empty((0, 2)),
             score=none,
             strong=np.empty(0, dtype=np.bool_),
@@ -123,7 +122,6 @@ class TrackTable:
         track_id: IntArray,
         mean: FloatArray,
         cov: FloatArray,
-        model_share: FloatArray,
         size: FloatArray,
         score: FloatArray,
         strong: BoolArray,
@@ -137,7 +135,6 @@ class TrackTable:
             track_id: (M,)
             mean: (M, 4) their first states, at the detections.
             cov: (M, 4, 4) covariances, those of the detections in the position.
-            model_share: (M, K) of the models of motion.
             size: (M, 2) width and height of the detections, px.
             score: (M,) the detections'.
             strong: (M,) whether that is a strong one's.
@@ -146,16 +143,17 @@ class TrackTable:
             detection: (M,) the detections' rows.
         """
         count = len(track_id)
+        shares = np.tile(Manoeuvres().shares, (count, 1))
         hits = np.zeros((count, window), dtype=np.bool_)
         hits[:, 0] = strong
         return cls(
             track_id=track_id,
             mean=mean,
             cov=cov,
-            model_mean=np.repeat(mean[:, None], model_share.shape[1], axis=1),
-            model_cov=np.repeat(cov[:, None], model_share.shape[1], axis=1),
-            model_share=model_share,
-            predicted_share=model_share.copy(),
+            model_mean=np.repeat(mean[:, None], shares.shape[1], axis=1),
+            model_cov=np.repeat(cov[:, None], shares.shape[1], axis=1),
+            model_share=shares,
+            predicted_share=shares.copy(),
             size=size,
             look=np.zeros((count, 2)),
             look_variance=np.tile(PRIOR_LOOK_VARIANCE, (count, 1)),

@@ -165,7 +165,14 @@ class KalmanTracker:
 
     def _judge(self, measured: Measurements, pairs: Pairs) -> FloatArray:
         """(K,) what all models, and how targets look, add to the costs of pairs."""
-        tracks, row, column = self._tracks, pairs.track, pairs.detection
+        more = np.zeros(len(pairs))
+        # Where there is nothing to choose from it costs time for nothing.
+        contested = np.bincount(pairs.track)[pairs.track] > 1
+        contested |= np.bincount(pairs.detection)[pairs.detection] > 1
+        if not contested.any():
+            return more
+        tracks, pairs = self._tracks, pairs.keep(contested)
+        row, column = pairs.track, pairs.detection
         cost = imm.cost(
             tracks.model_mean[row],
             tracks.model_cov[row],
@@ -173,7 +180,9 @@ class KalmanTracker:
             measured.xy[column],
             measured.noise[column],
         )
-        return cost + amplitude.unlikeness(tracks, pairs, measured.features) - pairs.cost
+        cost += amplitude.unlikeness(tracks, pairs, measured.features)
+        more[contested] = cost - pairs.cost
+        return more
 
     def _update(self, measured: Measurements, matched: IntArray, dt: float) -> None:
         tracks, settings = self._tracks, self._settings
@@ -263,7 +272,6 @@ class KalmanTracker:
             track_id=np.arange(self._next_id, self._next_id + len(born), dtype=np.int64),
             mean=mean,
             cov=cov,
-            model_share=np.tile(self._manoeuvres.shares, (len(born), 1)),
             size=measured.size[born],
             score=measured.score[born],
             strong=measured.score[born] >= self._threshold,

@@ -25,7 +25,7 @@ class TrackerSettings(Settings):
         60.0, gt=0, description="spread of speeds that new tracks may have, px/s"
     )
     gate_probability: float = Field(
-        0.997, gt=0, lt=1, description="share of true detections that fall inside the gate"
+        0.9999, gt=0, lt=1, description="share of true detections that fall inside the gate"
     )
     life: Literal["m_of_n", "likelihood"] = Field(
         "m_of_n",
