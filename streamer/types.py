@@ -217,7 +217,7 @@ class Tracks:
     """
 
     track_id: IntArray
-    """(M,) from 1, never used again by the same tracker."""
+    """(M,) from 1. An id that is gone comes back only with a target that is found again."""
     xy: FloatArray
     """(M, 2) position, px."""
     velocity: FloatArray

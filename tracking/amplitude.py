@@ -20,6 +20,8 @@ LEAST_VARIANCE = 0.1**2
 """No target looks more alike from frame to frame than this."""
 LARGEST_SNR = 1e4
 """Above, it is infinite for all that is told by it."""
+MOST_UNLIKE = 9.0
+"""A feature counts against a pair no more than if it were three standard deviations off."""
 DRIFT_VARIANCE = np.square((0.3, 0.25))
 """What a target's features gain while it is not seen."""
 
@@ -76,8 +78,5 @@ def unlikeness(tracks: TrackTable, pairs: Pairs, seen: FloatArray) -> FloatArray
     square = np.square(seen[pairs.detection] - mean) / variance
     square = np.where(np.isfinite(square) & (count > 0), square, 1.0)
     # A target may fade or break up: no pair is out of the question for how it looks.
-    square = np.minimum(square, _MOST)
+    square = np.minimum(square, MOST_UNLIKE)
     return np.asarray((square + np.log(variance)).sum(axis=1))
-
-
-_MOST = 9.0

@@ -3,7 +3,9 @@
 A pair is possible when the detection lies in the track's gate. Of the possible pairs the cheapest
 set is chosen, at cost ``d^2 + ln |S|``: minus twice the log-likelihood of the detection under the
 track's prediction, up to a constant. The ``ln |S|`` matters: by ``d^2`` alone a track that has
-coasted for long, to which everything is near, would steal the detections of its neighbours.
+coasted for long, to which everything is near, would steal the detections of its neighbours. Where
+there is a choice the likelihood is that of all models of motion together, and of how the detection
+looks (:mod:`tracking.amplitude`).
 
 Detections are given out in rounds, and each round sees only what the earlier ones left over:
 

@@ -5,7 +5,8 @@ once and for all, if they show that it moved: what stands still from the first f
 post, a hot stone or a dead pixel far more often than a target. From then on it is reported, as
 *coasting* in the frames that have no detection for it. It ends when it went without a detection
 for too long, by the stream's clock and not by a count of frames, when its position has become too
-uncertain to mean anything, or when it left the picture.
+uncertain to mean anything, or when it left the picture. For a while its id is kept for a track that
+goes on from it (:mod:`tracking.recapture`).
 """
 
 from __future__ import annotations

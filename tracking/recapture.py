@@ -25,9 +25,6 @@ USUAL_AREA_PX = 640.0 * 512.0
 """New targets appear anywhere in a picture of so many pixels."""
 LOOK_RANGE = math.log(20.0)
 """And their SNR and area anywhere in a range of this ratio."""
-NEW_ODDS = 1.0
-"""So much likelier a track is the lost one than a new one before anything is known of it."""
-_FAR = 1e6
 
 
 def recaptured(
@@ -52,7 +49,7 @@ def recaptured(
     # A new track that began before the other was last seen was another one then.
     possible = tracks.first_seen[column] > tracks.last_seen[row]
     possible &= distance <= chi2.ppf(settings.gate_probability, STATE_SIZE)
-    worth = _new(tracks, column, settings) + 2 * math.log(NEW_ODDS) - cost
+    worth = _new(tracks, column, settings) - cost
     possible &= worth > 0
     if not possible.any():
         return none, none

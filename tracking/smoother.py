@@ -92,7 +92,8 @@ def _following(frame: IntArray, life: IntArray) -> IntArray:
 
 @dataclass(slots=True)
 class _Life:
-    """An id for as long as it is in every frame. One that is given again later begins anew."""
+    """An id for as long as it is in every frame. One that comes back later begins anew, there: what
+    was tentative of it until then had another id, which is none of a confirmed track."""
 
     serial: int
     confirmed: bool = False

@@ -49,9 +49,11 @@ LONGEST_GAP_SECONDS = 3600.0
 
 
 class KalmanTracker:
-    """Follows the targets of one source by a Kalman filter each, constant velocity.
+    """Follows the targets of one source by two Kalman filters each: constant velocity, in quiet
+    flight and in manoeuvres.
 
-    Ids count from 1 within the tracker, whatever other trackers do. What comes out depends only on
+    Ids count from 1 within the tracker, whatever other trackers do. A target that is found again
+    keeps its own (:mod:`tracking.recapture`). What comes out depends only on
     the detections and their times: not on their order within a frame.
 
     Args:
