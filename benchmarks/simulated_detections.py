@@ -38,7 +38,7 @@ _HALF_SNR, _STEEPNESS, _SCORE_NOISE = 3.8, 3.0, 0.7
 standard deviation of what a network adds."""
 _FADE_SHARE = 0.5
 """Correlation of misses with the target's fading: they come in runs, and when it is faint."""
-_WOBBLE_SHARE = 0.15
+_WOBBLE_SHARE = 0.05
 """As a blob's edge flickers, its centroid moves by this share of its width."""
 _FLICKER = 0.2
 """Standard deviation of the logarithm of a blob's area, from frame to frame."""

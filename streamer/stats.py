@@ -1,7 +1,7 @@
 """Counters and latencies of a run, and the snapshots that dashboards and summaries read.
 
 Everything here keeps the same size however long a run lasts: durations go into a histogram with
-logarithmic buckets, rates into a ring of short bins, and track ids are forgotten with their tracks.
+logarithmic buckets, rates into a ring of short bins, and of track ids the last ones are known.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamer.types import FrameResult
+
+_REMEMBERED_TRACKS = 1000
+"""Of so many ids it is known that they were counted."""
 
 
 class SourceState(StrEnum):
@@ -202,7 +205,8 @@ class StatsRecorder:
         self._reconnects = self._stalls = self._frozen = self._damaged = 0
         self._frozen_now = False
         self._detections = self._tracks_live = self._tracks_total = 0
-        self._known_tracks: frozenset[int] = frozenset()
+        self._known_tracks: dict[int, None] = {}
+        """Ids that were counted, the one that was seen last at the end."""
         self._rate_in = RateMeter()
         self._rate_out = RateMeter()
         self._first_capture: float | None = None
@@ -276,10 +280,13 @@ class StatsRecorder:
             self._picture_size = (result.frame.width, result.frame.height)
             self._detections += len(result.detections)
             self._tracks_live = len(reported)
-            self._tracks_total += len(reported - self._known_tracks)
-            # Only ids that are still alive are kept: an id that is gone never comes back.
-            alive = frozenset(tracks.track_id.tolist())
-            self._known_tracks = (self._known_tracks | reported) & alive
+            self._tracks_total += len(reported - self._known_tracks.keys())
+            for track_id in reported:
+                self._known_tracks.pop(track_id, None)
+                self._known_tracks[track_id] = None
+            # An id may come back soon after it was gone. Memory must not grow with the stream.
+            while len(self._known_tracks) > max(_REMEMBERED_TRACKS, len(reported)):
+                del self._known_tracks[next(iter(self._known_tracks))]
             for stage, seconds in result.stage_seconds.items():
                 if stage == "latency":
                     self._latency.add(seconds)

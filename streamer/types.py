@@ -177,7 +177,8 @@ class FilterStates:
     that a smoother needs.
 
     A state ``s`` of the frame before was predicted as ``transition @ s + offset``, its covariance
-    ``P`` as ``transition @ P @ transition.T + process_noise``. The camera's own motion is in it.
+    ``P`` as ``transition @ P @ transition.T`` plus its ``process_noise``. The camera's own motion
+    is in it.
 
     Raises:
         ValueError: an array's shape does not agree with the others'.
@@ -192,7 +193,7 @@ class FilterStates:
     offset: FloatArray
     """(D,)"""
     process_noise: FloatArray
-    """(D, D)"""
+    """(M, D, D) what was added to each; of no meaning for tracks that were not there before."""
 
     def __post_init__(self) -> None:
         count, size = self.mean.shape
@@ -201,7 +202,7 @@ class FilterStates:
             ("cov", (count, size, size)),
             ("transition", (size, size)),
             ("offset", (size,)),
-            ("process_noise", (size, size)),
+            ("process_noise", (count, size, size)),
         ):
             array = _read_only("FilterStates", name, getattr(self, name), shape, np.float64)
             object.__setattr__(self, name, array)
@@ -216,7 +217,7 @@ class Tracks:
     """
 
     track_id: IntArray
-    """(M,) from 1, never used again by the same tracker."""
+    """(M,) from 1. An id that is gone comes back only with a target that is found again."""
     xy: FloatArray
     """(M, 2) position, px."""
     velocity: FloatArray

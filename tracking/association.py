@@ -3,7 +3,9 @@
 A pair is possible when the detection lies in the track's gate. Of the possible pairs the cheapest
 set is chosen, at cost ``d^2 + ln |S|``: minus twice the log-likelihood of the detection under the
 track's prediction, up to a constant. The ``ln |S|`` matters: by ``d^2`` alone a track that has
-coasted for long, to which everything is near, would steal the detections of its neighbours.
+coasted for long, to which everything is near, would steal the detections of its neighbours. Where
+there is a choice the likelihood is that of all models of motion together, and of how the detection
+looks (:mod:`tracking.amplitude`).
 
 Detections are given out in rounds, and each round sees only what the earlier ones left over:
 
@@ -51,8 +53,8 @@ def assign(pairs: Pairs, gate: float) -> IntArray:
     """
     if not len(pairs):
         return np.empty(0, dtype=np.int64)
-    cost = pairs.distance + pairs.log_det
-    left_out = gate + pairs.log_det.max()
+    cost = pairs.cost
+    left_out = max(gate + float(pairs.log_det.max()), float(cost.max()))
     alone = np.bincount(pairs.track)[pairs.track] == 1
     alone &= np.bincount(pairs.detection)[pairs.detection] == 1
     if alone.all():

@@ -95,10 +95,10 @@ class Motion:
 
         Args:
             transition: F, (4, 4), by themselves.
-            process_noise: Q, (4, 4), likewise.
+            process_noise: Q, (..., 4, 4), likewise.
 
         Returns:
-            F (4, 4), an offset (4,) to add to what F gives, and Q (4, 4) with the motion's
+            F (4, 4), an offset (4,) to add to what F gives, and Q (..., 4, 4) with the motion's
             uncertainty in it.
         """
         offset = np.zeros(4)
@@ -107,7 +107,7 @@ class Motion:
         both = np.kron(np.eye(2), self.warp[:, :2])
         offset[:2] = self.warp[:, 2]
         noise = both @ process_noise @ both.T
-        noise[[0, 1], [0, 1]] += self.sigma_px**2
+        noise[..., [0, 1], [0, 1]] += self.sigma_px**2
         return both @ transition, offset, noise
 
 

@@ -29,6 +29,13 @@ class Pairs:
     """(K,) squared Mahalanobis distances ``d^2 = y' S^-1 y``."""
     log_det: FloatArray
     """(K,) ``ln |S|``."""
+    more: FloatArray
+    """(K,) what else counts for or against a pair, on the scale of ``d^2``."""
+
+    @property
+    def cost(self) -> FloatArray:
+        """(K,) minus twice the log-likelihoods, up to a constant."""
+        return self.distance + self.log_det + self.more
 
     def __len__(self) -> int:
         return len(self.track)
@@ -36,7 +43,11 @@ class Pairs:
     def keep(self, which: BoolArray | IntArray) -> Pairs:
         """The pairs where ``which`` (K,) is True, or those with its numbers."""
         return Pairs(
-            self.track[which], self.detection[which], self.distance[which], self.log_det[which]
+            self.track[which],
+            self.detection[which],
+            self.distance[which],
+            self.log_det[which],
+            self.more[which],
         )
 
 
@@ -67,7 +78,9 @@ def gated_pairs(
     distance, log_det = kalman.innovation_statistics(
         xy[detection] - place[track], place_cov[track] + noise[detection]
     )
-    return Pairs(track, detection, distance, log_det).keep(distance <= gate)
+    inside = distance <= gate
+    nothing = np.zeros(len(distance))
+    return Pairs(track, detection, distance, log_det, nothing).keep(inside)
 
 
 def overlapping(

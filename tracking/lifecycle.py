@@ -6,7 +6,8 @@ post, a hot stone or a dead pixel far more often than a target. From then on it 
 *coasting* in the frames that have no detection for it. It ends when it went without a detection
 for too long, by the stream's clock and not by a count of frames, when its position has become too
 uncertain to mean anything, or when it left the picture. Pictures that show nothing new (a thermal
-camera calibrates) count for neither: only time goes on, and makes the position less certain.
+camera calibrates) count for neither: only time goes on, and makes the position less certain. For a
+while the id of a track that ended is kept for one that goes on from it (:mod:`tracking.recapture`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from configs.schema import TrackerSettings
 from streamer.types import BoolArray, FloatArray, IntArray
-from tracking.motion import POSITION
+from tracking.motion import POSITION, Manoeuvres
 
 # Sums of frame times round: a track must not live a frame longer at 60 fps than at 10 for it.
 TIME_TOLERANCE_SECONDS = 1e-6
@@ -28,6 +29,8 @@ STILL_SIGMAS = 5.0
 AWAY_HITS = 2
 # Where a track began is the mean of so many detections.
 ORIGIN_HITS = 2
+# How much a target's log SNR and log area are expected to vary.
+PRIOR_LOOK_VARIANCE = np.square((0.3, 0.35))
 # Its jitter is that of about so many of its last detections.
 JITTER_HITS = 30
 
@@ -42,12 +45,28 @@ class TrackTable:
     """(M, 4) state: x, y, vx, vy."""
     cov: FloatArray
     """(M, 4, 4) covariance of ``mean``."""
+    model_mean: FloatArray
+    """(M, K, 4) the same of each model of motion."""
+    model_cov: FloatArray
+    """(M, K, 4, 4)"""
+    model_share: FloatArray
+    """(M, K) the models' probabilities."""
+    predicted_share: FloatArray
+    """(M, K) these before the frame's detections were known."""
     size: FloatArray
     """(M, 2) smoothed width and height of the target, px."""
+    look: FloatArray
+    """(M, 2) running means of the detections' features: see :mod:`tracking.amplitude`."""
+    look_variance: FloatArray
+    """(M, 2) their running variances."""
+    look_count: FloatArray
+    """(M, 2) of so many detections, at most those that are remembered."""
     score: FloatArray
     """(M,) running confidence, 0..1."""
     confirmed: BoolArray
     """(M,) True once confirmed, for good."""
+    lost: BoolArray
+    """(M,) True for confirmed tracks that ended, while they are still waited for."""
     hits: BoolArray
     """(M, N) the last N frames, newest first: True where a strong detection updated the track."""
     away: BoolArray
@@ -129,15 +148,24 @@ class TrackTable:
             detection: (M,) the detections' rows.
         """
         count = len(track_id)
+        shares = np.tile(Manoeuvres().shares, (count, 1))
         hits = np.zeros((count, window), dtype=np.bool_)
         hits[:, 0] = strong
         return cls(
             track_id=track_id,
             mean=mean,
             cov=cov,
+            model_mean=np.repeat(mean[:, None], shares.shape[1], axis=1),
+            model_cov=np.repeat(cov[:, None], shares.shape[1], axis=1),
+            model_share=shares,
+            predicted_share=shares.copy(),
             size=size,
+            look=np.zeros((count, 2)),
+            look_variance=np.tile(PRIOR_LOOK_VARIANCE, (count, 1)),
+            look_count=np.zeros((count, 2)),
             score=score,
             confirmed=np.zeros(count, dtype=np.bool_),
+            lost=np.zeros(count, dtype=np.bool_),
             hits=hits,
             away=np.zeros_like(hits),
             updates=np.ones(count, dtype=np.int64),
@@ -157,6 +185,13 @@ class TrackTable:
     def keep(self, rows: BoolArray) -> TrackTable:
         """The table with only the rows where ``rows`` (M,) is True."""
         return TrackTable(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def take_over(self, rows: IntArray, others: IntArray) -> None:
+        """The tracks of ``rows`` (J,) go on as ``others`` (J,), with their own ids and ages."""
+        for f in fields(self):
+            if f.name not in ("track_id", "first_seen"):
+                column = getattr(self, f.name)
+                column[rows] = column[others]
 
     def extended_by(self, other: TrackTable) -> TrackTable:
         """The table with the rows of ``other`` below its own."""
@@ -251,8 +286,15 @@ def ended(
     limit = np.where(table.confirmed, settings.coast_seconds, settings.tentative_coast_seconds)
     over = clock - table.last_seen - table.frozen > limit + TIME_TOLERANCE_SECONDS
     over |= too_uncertain(table, settings)
-    if picture_size is not None:
-        x, y = table.mean[:, 0], table.mean[:, 1]
-        width, height = picture_size
-        over |= (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
+    over |= has_left(table, picture_size)
     return np.asarray(over & (table.detection < 0), dtype=np.bool_)
+
+
+def has_left(table: TrackTable, picture_size: tuple[int, int] | None) -> BoolArray:
+    """(M,) True where a track is outside of a picture (width, height), px, that is known."""
+    if picture_size is None:
+        return np.zeros(len(table), dtype=np.bool_)
+    x, y = table.mean[:, 0], table.mean[:, 1]
+    width, height = picture_size
+    outside = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
+    return np.asarray(outside, dtype=np.bool_)

@@ -8,11 +8,10 @@ import numpy as np
 
 from configs.schema import TrackerSettings
 from streamer.types import Detections, FloatArray, IntArray
+from tracking.amplitude import features
 
 # A centroid of a component wobbles by this share of the component's width as its edge flickers.
-WOBBLE_SHARE = 0.1
-# At this SNR, noise adds as much to a centroid's variance as everything else does.
-REFERENCE_SNR = 3.0
+WOBBLE_SHARE = 0.05
 # No picture is this large: what lies beyond is damage, and squaring it would overflow.
 LARGEST_PX = 1e6
 
@@ -27,6 +26,8 @@ class Measurements:
     """(N, 2) px."""
     noise: FloatArray
     """(N, 2, 2) covariance of ``xy``, px^2."""
+    features: FloatArray
+    """(N, 2) of how they look: see :mod:`tracking.amplitude`."""
     size: FloatArray
     """(N, 2) width and height, px."""
     score: FloatArray
@@ -60,6 +61,7 @@ def measurements_of(detections: Detections, settings: TrackerSettings) -> Measur
         index=index,
         xy=detections.xy[index],
         noise=variance[:, None, None] * np.eye(2),
+        features=features(snr, area),
         size=np.abs(boxes[:, 2:] - boxes[:, :2]),
         score=np.clip(detections.score[index], 0.0, 1.0),
     )
@@ -68,6 +70,5 @@ def measurements_of(detections: Detections, settings: TrackerSettings) -> Measur
 def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> FloatArray:
     """(N,) variance of each centroid, px^2: larger for wide and for faint components."""
     known = snr > 0.0
-    noise = np.square(REFERENCE_SNR / np.maximum(np.where(known, snr, np.inf), 1.0))
-    wobble = np.square(WOBBLE_SHARE) * (area_px - 1.0)
-    return np.asarray(sigma**2 * (1.0 + noise) + wobble, dtype=np.float64)
+    noise = np.square(1.0 / np.maximum(np.where(known, snr, np.inf), 1.0))
+    return np.asarray(sigma**2 + area_px * (noise + WOBBLE_SHARE**2), dtype=np.float64)

@@ -7,6 +7,7 @@ covariances (M, 4, 4).
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,38 @@ class ConstantVelocity:
         cov[:, POSITION, POSITION] = noise
         cov[:, VELOCITY, VELOCITY] = np.eye(2) * self.initial_speed_sigma**2
         return mean, cov
+
+
+@dataclass(frozen=True, slots=True)
+class Manoeuvres:
+    """How targets change between quiet flight and manoeuvres: two models that differ in noise.
+
+    A Markov chain in continuous time, so it holds for any time step and composes as well.
+    """
+
+    share: float = 0.1
+    """Of the time that targets manoeuvre."""
+    seconds: float = 0.5
+    """How long a manoeuvre takes on average."""
+    strength: float = 2.6
+    """The acceleration's sigma in a manoeuvre, in that over all times; ``share * strength^2`` must
+    be below 1."""
+
+    @property
+    def shares(self) -> FloatArray:
+        """(2,) of the time, of quiet flight and of manoeuvres."""
+        return np.array([1.0 - self.share, self.share])
+
+    @property
+    def densities(self) -> FloatArray:
+        """(2,) spectral densities of the noise, in that over all times."""
+        strong = self.strength**2
+        return np.array([(1.0 - self.share * strong) / (1.0 - self.share), strong])
+
+    def switching(self, dt: float) -> FloatArray:
+        """(2, 2) row by row: the probabilities that a model follows another ``dt`` >= 0 s later."""
+        rate = 1.0 / (self.seconds * (1.0 - self.share))  # of both changes together
+        return self.shares + (np.eye(2) - self.shares) * math.exp(-rate * dt)
 
 
 @functools.lru_cache(maxsize=64)

@@ -59,10 +59,11 @@ def smooth(states: Sequence[FilterStates], lives: Sequence[IntArray]) -> FloatAr
 
     linked = np.flatnonzero(following >= 0)
     then = frame[linked] + 1
-    transition, offset, noise = (
+    transition, offset = (
         np.stack([getattr(each, name) for each in states])[then]
-        for name in ("transition", "offset", "process_noise")
+        for name in ("transition", "offset")
     )
+    noise = np.concatenate([each.process_noise for each in states])[following[linked]]
     moved = transition @ cov[linked]
     predicted_cov = moved @ np.swapaxes(transition, 1, 2) + noise
     predicted = (transition @ mean[linked, :, None])[..., 0] + offset
@@ -91,7 +92,8 @@ def _following(frame: IntArray, life: IntArray) -> IntArray:
 
 @dataclass(slots=True)
 class _Life:
-    """An id for as long as it is in every frame. One that is given again later begins anew."""
+    """An id for as long as it is in every frame. One that comes back later begins anew, there: what
+    was tentative of it until then had another id, which is none of a confirmed track."""
 
     serial: int
     confirmed: bool = False

@@ -19,23 +19,27 @@ from streamer.types import (
     Tracks,
     TrackState,
 )
-from tracking import kalman
+from tracking import amplitude, imm, kalman
 from tracking.association import associate
 from tracking.camera_motion import CameraMotion, Motion
-from tracking.gating import gate_threshold, gated_pairs, overlapping
+from tracking.gating import Pairs, gate_threshold, gated_pairs, overlapping
 from tracking.life import build_life
 from tracking.lifecycle import (
     TrackTable,
     forget_origins,
+    has_left,
     note_displacement,
     note_positions,
     too_uncertain,
 )
 from tracking.measurements import Measurements, measurements_of
-from tracking.motion import POSITION, VELOCITY, ConstantVelocity
+from tracking.motion import POSITION, VELOCITY, ConstantVelocity, Manoeuvres
+from tracking.recapture import recaptured
 
 # A new size moves the remembered size by this share: boxes breathe less than masks flicker.
 SIZE_GAIN = 0.3
+# Boxes of a broken blob's pieces are no farther apart than this.
+FRAGMENT_GAP_PX = 1.0
 # The running confidence follows the detections' scores, 0 where there is none, this slowly.
 SCORE_SECONDS = 0.3
 # The camera's part of the reported velocity follows what is seen of it this slowly.
@@ -45,9 +49,11 @@ LONGEST_GAP_SECONDS = 3600.0
 
 
 class KalmanTracker:
-    """Follows the targets of one source by a Kalman filter each, constant velocity.
+    """Follows the targets of one source by two Kalman filters each: constant velocity, in quiet
+    flight and in manoeuvres.
 
-    Ids count from 1 within the tracker, whatever other trackers do. What comes out depends only on
+    Ids count from 1 within the tracker, whatever other trackers do. A target that is found again
+    keeps its own (:mod:`tracking.recapture`). What comes out depends only on
     the detections and their times: not on their order within a frame.
 
     Args:
@@ -65,7 +71,8 @@ class KalmanTracker:
         self._motion = ConstantVelocity(settings.acceleration_sigma, settings.initial_speed_sigma)
         self._camera = CameraMotion(settings.camera_motion)
         self._camera_rate = np.zeros((2, 3))
-        self._step = Motion().after(self._motion.transition(0.0), self._motion.process_noise(0.0))
+        self._manoeuvres = Manoeuvres()
+        self._step = Motion().after(self._motion.transition(0.0), np.zeros((2, 4, 4)))
         self._life = build_life(settings)
         self._tracks = TrackTable.empty(settings.confirm_window)
         self._next_id = 1
@@ -151,10 +158,21 @@ class KalmanTracker:
 
     def _predict(self, dt: float, motion: Motion) -> None:
         tracks = self._tracks
-        self._step = motion.after(self._motion.transition(dt), self._motion.process_noise(dt))
+        noise = self._manoeuvres.densities[:, None, None] * self._motion.process_noise(dt)
+        self._step = motion.after(self._motion.transition(dt), noise)
         transition, offset, noise = self._step
-        tracks.mean, tracks.cov = kalman.predict(tracks.mean, tracks.cov, transition, noise)
-        tracks.mean += offset
+        mean, cov, tracks.model_share = imm.interact(
+            tracks.model_mean,
+            tracks.model_cov,
+            tracks.model_share,
+            self._manoeuvres.switching(dt),
+        )
+        mean, tracks.model_cov = kalman.predict(mean, cov, transition, noise)
+        tracks.model_mean = mean + offset
+        tracks.mean, tracks.cov = imm.combined(
+            tracks.model_mean, tracks.model_cov, tracks.model_share
+        )
+        tracks.predicted_share = tracks.model_share.copy()
         if motion.still:
             return
         tracks.origin = motion.points(tracks.origin)
@@ -164,16 +182,43 @@ class KalmanTracker:
 
     def _associate(self, measured: Measurements) -> IntArray:
         tracks = self._tracks
-        certain = np.flatnonzero(~too_uncertain(tracks, self._settings))
+        certain = np.flatnonzero(~too_uncertain(tracks, self._settings) & ~tracks.lost)
+        # The widest gate: a target that begins to turn is not let go.
         pairs = gated_pairs(
-            tracks.mean[certain], tracks.cov[certain], measured.xy, measured.noise, self._gate
+            tracks.mean[certain],
+            tracks.model_cov[certain, -1],
+            measured.xy,
+            measured.noise,
+            self._gate,
         )
+        pairs = replace(pairs, track=certain[pairs.track])
         return associate(
-            replace(pairs, track=certain[pairs.track]),
+            replace(pairs, more=self._judge(measured, pairs)),
             gate=self._gate,
             confirmed=tracks.confirmed,
             strong=measured.score >= self._threshold,
         )
+
+    def _judge(self, measured: Measurements, pairs: Pairs) -> FloatArray:
+        """(K,) what all models, and how targets look, add to the costs of pairs."""
+        more = np.zeros(len(pairs))
+        # Where there is nothing to choose from it costs time for nothing.
+        contested = np.bincount(pairs.track)[pairs.track] > 1
+        contested |= np.bincount(pairs.detection)[pairs.detection] > 1
+        if not contested.any():
+            return more
+        tracks, pairs = self._tracks, pairs.keep(contested)
+        row, column = pairs.track, pairs.detection
+        cost = imm.cost(
+            tracks.model_mean[row],
+            tracks.model_cov[row],
+            tracks.model_share[row],
+            measured.xy[column],
+            measured.noise[column],
+        )
+        cost += amplitude.unlikeness(tracks, pairs, measured.features)
+        more[contested] = cost - pairs.cost
+        return more
 
     def _update(self, measured: Measurements, matched: IntArray, dt: float) -> None:
         tracks, settings = self._tracks, self._settings
@@ -182,9 +227,16 @@ class KalmanTracker:
         strong = np.zeros(len(tracks), dtype=np.bool_)
         strong[hit] = measured.score[used] >= self._threshold
         self._life.weigh(tracks, hit, strong, measured.xy[used], measured.noise[used])
-        tracks.mean[hit], tracks.cov[hit] = kalman.update(
-            tracks.mean[hit], tracks.cov[hit], measured.xy[used], measured.noise[used]
+        states = imm.update(
+            tracks.model_mean[hit],
+            tracks.model_cov[hit],
+            tracks.model_share[hit],
+            measured.xy[used],
+            measured.noise[used],
         )
+        tracks.model_mean[hit], tracks.model_cov[hit], tracks.model_share[hit] = states
+        tracks.mean[hit], tracks.cov[hit] = imm.combined(*states)
+        amplitude.note(tracks, hit, measured.features[used])
         tracks.size[hit] += SIZE_GAIN * (measured.size[used] - tracks.size[hit])
         tracks.last_seen[hit] = self._clock
         tracks.frozen[hit] = 0.0
@@ -199,7 +251,19 @@ class KalmanTracker:
         tracks.hits[:, 0] = strong
         note_positions(tracks, hit, measured.xy[used])
         note_displacement(tracks, strong, settings)
-        tracks.confirmed = self._life.confirmed(tracks)
+        before, tracks.confirmed = tracks.confirmed, self._life.confirmed(tracks)
+        self._recapture(tracks.confirmed & ~before)
+
+    def _recapture(self, fresh: BoolArray) -> None:
+        """Tracks that were lost go on as those of the ``fresh`` (M,) ones that are the same."""
+        tracks = self._tracks
+        lost, found = recaptured(tracks, fresh, self._settings)
+        if not len(lost):
+            return
+        tracks.take_over(lost, found)
+        rest = np.ones(len(tracks), dtype=np.bool_)
+        rest[found] = False
+        self._tracks = tracks.keep(rest)
 
     def _forget_another_picture(self, image: Image | None) -> None:
         """A camera that was told to send another size or depth shows another part of the world, or
@@ -213,12 +277,19 @@ class KalmanTracker:
         self._picture_kind = kind
 
     def _delete(self, image: Image | None) -> TrackTable:
-        """Take out the tracks that are over."""
+        """Take out the tracks that are over, but keep as lost those that may be found again; gives
+        those that ended in this frame."""
+        tracks = self._tracks
         size = None if image is None else (image.shape[1], image.shape[0])
-        over = self._life.ended(self._tracks, self._clock, size)
-        ended = self._tracks.keep(over)
-        if len(ended):
-            self._tracks = self._tracks.keep(~over)
+        over = self._life.ended(tracks, self._clock, size)
+        ended = tracks.keep(over & ~tracks.lost)
+        if over.any():
+            unseen = self._clock - tracks.last_seen - tracks.frozen
+            waited = unseen <= self._settings.recapture_seconds
+            waited &= tracks.confirmed & ~has_left(tracks, size)
+            waited &= ~too_uncertain(tracks, self._settings)
+            tracks.lost |= over & waited
+            self._tracks = tracks.keep(~over | waited)
         return ended
 
     def _initiate(
@@ -249,15 +320,18 @@ class KalmanTracker:
             detection=measured.index[born],
         )
         newborn.confirmed = self._life.confirmed(newborn)
+        amplitude.note(newborn, np.ones(len(born), dtype=np.bool_), measured.features[born])
         self._next_id += len(born)
+        fresh = np.concatenate((np.zeros(len(self._tracks), dtype=np.bool_), newborn.confirmed))
         self._tracks = self._tracks.extended_by(newborn)
+        self._recapture(fresh)
 
     def _stand_alone(self, measured: Measurements, candidates: IntArray) -> BoolArray:
         """Which candidates for a new track are no mere fragment of a target already accounted for.
 
         A blob that breaks up gives two detections for one target. The one that is left over lies
-        in the gate or in the box of the track that took the other, or, when both are new, of the
-        better one. Two targets that begin as close as that are one until they part.
+        in the gate of the track that took the other, or their boxes all but touch; when both are
+        new, of the better one. Two targets that begin as close as that are one until they part.
         """
         tracks = self._tracks
         seen = np.flatnonzero(tracks.detection >= 0)
@@ -265,13 +339,13 @@ class KalmanTracker:
         size = measured.size[candidates]
         alone = np.ones(len(candidates), dtype=np.bool_)
         states = tracks.mean[seen], tracks.cov[seen], tracks.size[seen]
-        alone[self._fragments(*states, xy, noise)[1]] = False
+        alone[self._fragments(*states, xy, noise, size)[1]] = False
 
         rest = np.flatnonzero(alone)  # best first, as measurements_of sorted them
         if len(rest) < 2:
             return alone
         mean, cov = self._motion.initial(xy[rest], noise[rest])
-        better, worse = self._fragments(mean, cov, size[rest], xy[rest], noise[rest])
+        better, worse = self._fragments(mean, cov, size[rest], xy[rest], noise[rest], size[rest])
         later = worse > better
         for one, other in zip(rest[better[later]], rest[worse[later]], strict=True):
             if alone[one]:
@@ -285,21 +359,34 @@ class KalmanTracker:
         size: FloatArray,
         xy: FloatArray,
         noise: FloatArray,
+        piece: FloatArray,
     ) -> tuple[IntArray, IntArray]:
-        """Which detections (N,) lie in the gates or the boxes of which states (M,), both (K,)."""
+        """Which detections (N,) lie in the gates or at the boxes of which states (M,), both (K,).
+
+        Args:
+            mean: (M, 4)
+            cov: (M, 4, 4)
+            size: (M, 2) width and height of the states' targets, px.
+            xy: (N, 2)
+            noise: (N, 2, 2)
+            piece: (N, 2) width and height of the detections, px.
+        """
         gated = gated_pairs(mean, cov, xy, noise, self._gate)
-        boxed = overlapping(mean[:, POSITION], size / 2, xy, np.zeros_like(xy))
+        boxed = overlapping(mean[:, POSITION], (size + FRAGMENT_GAP_PX) / 2, xy, piece / 2)
         state = np.concatenate((gated.track, boxed[0]))
         order = np.argsort(state, kind="stable")
         return state[order], np.concatenate((gated.detection, boxed[1]))[order]
 
     def _snapshot(self) -> Tracks:
         tracks = self._tracks
+        if tracks.lost.any():
+            tracks = tracks.keep(~tracks.lost)
         state = np.where(
             tracks.confirmed,
             np.where(tracks.detection >= 0, TrackState.CONFIRMED, TrackState.COASTING),
             TrackState.TENTATIVE,
         )
+        transition, offset, noise = self._step
         xy = tracks.mean[:, POSITION]
         # The filter's velocity is that against the scene: in the picture the camera's adds to it.
         by_camera = xy @ self._camera_rate[:, :2].T + self._camera_rate[:, 2]
@@ -314,5 +401,12 @@ class KalmanTracker:
             age_seconds=self._clock - tracks.first_seen,
             seconds_since_update=self._clock - tracks.last_seen,
             detection_index=tracks.detection,
-            filtered=FilterStates(tracks.mean, tracks.cov, *self._step),
+            filtered=FilterStates(
+                tracks.mean,
+                tracks.cov,
+                transition,
+                offset,
+                # Models differ in noise alone, so what they add together is the mean of it.
+                np.tensordot(tracks.predicted_share, noise, axes=1),
+            ),
         )

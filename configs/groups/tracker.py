@@ -14,18 +14,18 @@ class TrackerSettings(Settings):
 
     kind: Literal["kalman"] = Field("kalman", description="which tracker")
     acceleration_sigma: float = Field(
-        80.0,
+        40.0,
         gt=0,
         description="how hard targets manoeuvre: the spread, px/s, that a velocity gathers in 1 s",
     )
     position_sigma_px: float = Field(
-        0.7, gt=0, description="detections' position error for a target of one pixel, px"
+        0.3, gt=0, description="detections' position error for a target of one pixel, px"
     )
     initial_speed_sigma: float = Field(
         60.0, gt=0, description="spread of speeds that new tracks may have, px/s"
     )
     gate_probability: float = Field(
-        0.997, gt=0, lt=1, description="share of true detections that fall inside the gate"
+        0.9999, gt=0, lt=1, description="share of true detections that fall inside the gate"
     )
     life: Literal["m_of_n", "likelihood"] = Field(
         "m_of_n",
@@ -65,6 +65,12 @@ class TrackerSettings(Settings):
         ge=0,
         description="a confirmed track is deleted after so long without a detection; frozen"
         " pictures do not count",
+    )
+    recapture_seconds: float = Field(
+        3.0,
+        ge=0,
+        description="a deleted track's id is given again to a new track that goes on from it,"
+        " no longer than this after its last detection; 0: never",
     )
     tentative_coast_seconds: float = Field(0.15, ge=0, description="the same for a tentative track")
     max_position_sigma_px: float = Field(

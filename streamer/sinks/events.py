@@ -41,7 +41,8 @@ class EventSink:
     the track first is confirmed. ``lost``: the same keys, where position, velocity and score are
     those of the last detection, plus ``reason`` (``no detections``, or ``end of stream`` for those
     that were alive at the end), ``duration_seconds`` from confirmation to the last detection, and
-    ``last_seen_pts`` and ``last_seen_frame``. Every confirmed track is lost once. Where the
+    ``last_seen_pts`` and ``last_seen_frame``. Every confirmed track is lost once, and once more
+    each time that it is found again, which is another ``confirmed`` of the same id. Where the
     camera's optics are known both have the bearing of that place, as ``frames.jsonl`` has it.
     """
 

@@ -16,7 +16,13 @@ GATE = 11.6
 def pairs_of(distance: FloatArray, log_det: FloatArray) -> Pairs:
     """Those of every track (a row) and every detection (a column) that lie in the gate."""
     track, detection = np.nonzero(distance <= GATE)
-    return Pairs(track, detection, distance[track, detection], log_det[track, detection])
+    return Pairs(
+        track,
+        detection,
+        distance[track, detection],
+        log_det[track, detection],
+        np.zeros(len(track)),
+    )
 
 
 def rounds(distance: list[list[float]], confirmed: list[bool], strong: list[bool]) -> list[int]:

@@ -18,7 +18,7 @@ from tracking.motion import ConstantVelocity
 from tracking.smoother import smooth
 
 MOTION = ConstantVelocity(acceleration_sigma=80.0, initial_speed_sigma=60.0)
-NOISE = 0.6
+NOISE = 0.35
 
 
 def filterpy_states(
@@ -34,20 +34,22 @@ def filterpy_states(
     mean, cov = MOTION.initial(xy[:1], noise[0] * np.eye(2)[None])
     reference = KalmanFilter(dim_x=4, dim_z=2)
     reference.x, reference.P, reference.H = mean[0][:, None], cov[0], np.eye(2, 4)
-    states = [FilterStates(mean, cov, np.eye(4), np.zeros(4), np.zeros((4, 4)))]
+    states = [FilterStates(mean, cov, np.eye(4), np.zeros(4), np.zeros((1, 4, 4)))]
     for place, variance, dt in zip(xy[1:], noise[1:], np.diff(times).tolist(), strict=True):
         transition, process_noise = MOTION.transition(dt), MOTION.process_noise(dt)
         reference.predict(F=transition, Q=process_noise)
         if np.isfinite(place).all():
             reference.update(place[:, None], R=variance * np.eye(2))
         states.append(
-            FilterStates(reference.x.T, reference.P[None], transition, np.zeros(4), process_noise)
+            FilterStates(
+                reference.x.T, reference.P[None], transition, np.zeros(4), process_noise[None]
+            )
         )
     smoothed, *_ = reference.rts_smoother(
         np.array([each.mean.T for each in states]),
         np.array([each.cov[0] for each in states]),
         Fs=[each.transition for each in states],
-        Qs=[each.process_noise for each in states],
+        Qs=[each.process_noise[0] for each in states],
     )
     return states, smoothed[..., 0]
 
@@ -84,7 +86,7 @@ def together(parts: Sequence[tuple[int, list[FilterStates]]]) -> list[FilterStat
                 np.concatenate([each.cov for each in here]),
                 later.transition,
                 later.offset,
-                later.process_noise,
+                np.concatenate([each.process_noise for each in here]),
             )
         )
     return frames
@@ -243,7 +245,8 @@ def rows_of(tracks: Tracks, rows: slice) -> Tracks:
     states = tracks.filtered
     assert states is not None
     values = {n: getattr(tracks, n)[rows] for n in Tracks.__slots__ if n != "filtered"}
-    return Tracks(**values, filtered=replace(states, mean=states.mean[rows], cov=states.cov[rows]))
+    of_tracks = {n: getattr(states, n)[rows] for n in ("mean", "cov", "process_noise")}
+    return Tracks(**values, filtered=replace(states, **of_tracks))
 
 
 def test_an_id_that_comes_back_after_it_was_away_is_smoothed_apart() -> None:
@@ -286,7 +289,7 @@ def test_what_never_moved_is_given_up_beyond_a_limit(monkeypatch: pytest.MonkeyP
     rng = np.random.default_rng(9)
     times = np.arange(900) / 30
     truth = np.tile([80.0, 60.0], (900, 1, 1))
-    truth[800:, 0, 0] += 3 * np.arange(100)
+    truth[800:, 0, 0] += np.arange(100)
     outputs = run(truth, times, rng, 1.0)
     assert not any(tracks.reported.any() for tracks in outputs[:800])
     frames = [k for k, _ in smoothed_of(outputs)]

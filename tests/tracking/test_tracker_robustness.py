@@ -12,6 +12,7 @@ from configs.schema import TrackerSettings
 from streamer.types import Detections, Tracks, TrackState
 from tracking import build_tracker
 from tracking.camera_motion import Motion
+from tracking.measurements import WOBBLE_SHARE
 
 
 def test_timestamps_may_repeat_and_go_back() -> None:
@@ -40,7 +41,8 @@ def test_a_larger_or_fainter_blob_is_trusted_less() -> None:
 
     assert variance(1, 20) < variance(1, 4) < variance(1, 2)
     assert variance(1, 20) < variance(30, 20) < variance(90, 20)
-    assert variance(1, np.nan) == pytest.approx(TrackerSettings().position_sigma_px ** 2)
+    at_least = TrackerSettings().position_sigma_px ** 2
+    assert variance(1, np.nan) == pytest.approx(at_least + WOBBLE_SHARE**2)
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((240, 320), np.uint8), ((120, 160), np.uint16)])
