@@ -29,7 +29,7 @@ from model.postprocess import detections_from_mask
 from model.training.data.packs import TARGET, load_pack
 from model.training.data.published import Sample, open_set
 from model.training.evaluation import exact_engine, probability_of
-from streamer.types import FloatArray, Frame
+from streamer.types import FloatArray, Frame, StreamError
 
 SAME_PX = 0.2
 """Detections no farther apart are the same."""
@@ -40,7 +40,7 @@ _COLUMNS = (
     Column("detections", "detections", "{:d}"),
     Column("same", "the same", "{:d}"),
     Column("extra", "not in the reference", "{:d}"),
-    Column("farthest_px", "farthest, px", "{:.3f}"),
+    Column("farthest_px", "farthest below 2 px", "{:.3f}"),
 )
 _TRIES = {
     "cpu": (("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16")),
@@ -138,6 +138,8 @@ def _seen(
 ) -> tuple[NDArray[np.bool_], FloatArray]:
     """The mask, (H, W), and where the detections are, (N, 2) px."""
     probability = probability_of(engine, sample)
+    if not np.isfinite(probability).all():
+        raise ValueError(f"{engine.name} {engine.precision} gives no numbers for {sample.name}")
     bits = 8 * sample.image.dtype.itemsize
     frame = Frame(sample.image, bits, 0, 0.0, 0.0, 0.0, sample.name)
     return probability >= threshold, detections_from_mask(
@@ -159,12 +161,12 @@ def main(arguments: list[str] | None = None) -> int:
             f"same: no more than {SAME_PX:g} px apart."
         )
         part = Part("agreement", about, _COLUMNS, rows)
+        print(part.markdown(), end="")
         if options.json is not None:
             options.json.write_text(json.dumps(part.numbers(), indent=2) + "\n", encoding="utf-8")
-    except (ValueError, WeightsError, OSError) as error:
+    except (ValueError, WeightsError, StreamError, OSError) as error:
         print(f"benchmarks.agreement: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    print(part.markdown(), end="")
     return 0
 
 

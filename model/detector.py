@@ -114,8 +114,13 @@ class NetworkDetector:
 
     @property
     def max_in_flight(self) -> int:
-        """How many tickets may be open at once."""
+        """How many tickets may be looked at and not fetched at once; one more may have begun."""
         return self._engine.max_in_flight
+
+    @property
+    def begins_ahead(self) -> bool:
+        """Whether a part of a frame runs by itself before its tracks are known."""
+        return self.mode == "gated"
 
     def begin(self, frames: Sequence[Frame]) -> _Ticket:
         """Start on frames, which may differ in size, depth and source, as far as no hints are
@@ -227,9 +232,11 @@ class _Ticket:
         self._looks = looks
         windows = [None if look.glance is None else look.glance.windows for look in looks]
         self._parts = detector.run_windows(looks, windows)
+        self._looked = 0.0
         self.stage_seconds: dict[str, float] = {}
 
     def look(self, hints: Sequence[FocusHints]) -> None:
+        self._looked = time.perf_counter()
         windows = [
             [] if look.glance is None else look.gate.focus(look.glance, expected)
             for look, expected in zip(self._looks, hints, strict=True)
@@ -246,6 +253,8 @@ class _Ticket:
             for stage, duration in ticket.stage_seconds.items():
                 seconds[stage] += duration
             started = time.perf_counter()
+            # Parts run beside each other, and the first ones while the frame before was tracked.
+            seconds["network"] = min(seconds["network"], started - self._looked)
             for piece, seen in zip(pieces, probability, strict=True):
                 frame = self._looks[piece.position].frame
                 if not np.isfinite(seen).all():

@@ -116,10 +116,7 @@ class Gate:
             return []
         windows = self._around_tracks(glance, hints)
         windows += self._around_candidates(glance, glance.windows + windows)
-        if len(windows) > self._settings.max_windows:
-            self._since_scan = 0
-            return None
-        return windows
+        return None if len(windows) > self._settings.max_windows else windows
 
     def _around_tracks(self, glance: Glance, hints: FocusHints) -> list[Window]:
         """Windows around tracks that the part of the scan does not show."""

@@ -49,6 +49,7 @@ class DetectionLoop:
         self._deadline_seconds = deadline_seconds
         # Asked once: an engine that takes over may allow more, but hints keep their lag.
         self._max_in_flight = detector.max_in_flight
+        self._ahead = detector.begins_ahead
         for lane in self._lanes:
             lane.focus = FocusLag(self._max_in_flight * detector.max_batch)
 
@@ -58,9 +59,11 @@ class DetectionLoop:
         begun: _Work | None = None
         try:
             while True:
-                if begun is None:
+                # Ahead of its turn only where that gains something: the next frame to come is
+                # a fresher one.
+                if begun is None and (self._ahead or len(open_work) < self._max_in_flight):
                     batch = self._gather(wait=not open_work)
-                    begun = self._begin(batch) if batch else None
+                    begun = self._begin(batch, open_work) if batch else None
                 # Results are fetched at once, unless frames wait that the device could start on.
                 if begun is not None and len(open_work) < self._max_in_flight:
                     self._look(begun)
@@ -120,12 +123,17 @@ class DetectionLoop:
             lane.name not in present and not lane.frames.ended and lane.room for lane in self._lanes
         )
 
-    def _begin(self, batch: Batch) -> _Work:
+    def _begin(self, batch: Batch, open_work: deque[_Work]) -> _Work:
         begun = time.monotonic()
         # A frozen picture is not shown to the detector at all: what it remembers of the source's
         # contrast and scene stays as it was.
         seen = [frame for _, frame in batch if not frame.frozen]
-        return _Work(self._detector.begin(seen) if seen else None, batch, begun)
+        try:
+            return _Work(self._detector.begin(seen) if seen else None, batch, begun)
+        except Exception:
+            while open_work:  # what is on its way is not lost for what comes after it
+                self._collect(open_work.popleft())
+            raise
 
     def _look(self, work: _Work) -> None:
         """Start on what depends on the tracks of the frames that were collected."""

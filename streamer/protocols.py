@@ -82,11 +82,16 @@ class Detector(Protocol):
 
     @property
     def max_batch(self) -> int:
-        """The most frames one ``submit`` takes."""
+        """The most frames one ``begin`` takes."""
 
     @property
     def max_in_flight(self) -> int:
         """How many tickets may be looked at and not fetched at once; one more may have begun."""
+
+    @property
+    def begins_ahead(self) -> bool:
+        """Whether it is worth while to begin on a batch when no more may be looked at: there is
+        work in ``begin`` that goes on by itself."""
 
     def begin(self, frames: Sequence[Frame]) -> DetectionTicket:
         """Start on a batch, on all that needs no hints: the frame before may still be tracked.

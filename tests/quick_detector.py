@@ -23,6 +23,7 @@ class QuickDetector:
     """Sees one target, which moves by a pixel a frame."""
 
     max_batch = max_in_flight = 1
+    begins_ahead = False
     threshold = 0.5
 
     def begin(self, frames: list[Frame]) -> Ticket:

@@ -52,6 +52,8 @@ class Motion:
     trusted: bool = True
     """False: the camera moved, or the scene is another, and ``warp`` is the identity for want of
     anything better."""
+    blank: bool = False
+    """True: it is still for want of anything in the pictures that could have moved."""
     sigma_px: float = 0.0
     """Standard deviation of where things are now, for what ``warp`` does not know."""
     cut: bool = False
@@ -74,6 +76,7 @@ class Motion:
             np.column_stack((linear, self.points(earlier.warp[:, 2]))),
             still=self.still and earlier.still,
             trusted=self.trusted and earlier.trusted,
+            blank=self.blank and earlier.blank,
             sigma_px=math.hypot(self.sigma_px, earlier.sigma_px),
             cut=self.cut or earlier.cut,
         )
@@ -163,7 +166,7 @@ class CameraMotion:
         if motion is None:
             return self._lost(image, before)
         if not now.sketch.detail.any():  # blank pictures are alike, and tell nothing
-            return motion
+            return replace(motion, blank=True)
         if not motion.still:
             self._pace_px = motion.movement_px(image.shape)
         elsewhere = self._known is not None

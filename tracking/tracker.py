@@ -128,7 +128,9 @@ class KalmanTracker:
         self._predict(dt, Motion())
         self._tracks.detection = np.full(len(self._tracks), -1, dtype=np.int64)
         self._tracks.frozen = self._tracks.frozen + dt
-        self._delete(image)
+        over = too_uncertain(self._tracks, self._settings)
+        over |= has_left(self._tracks, _size_of(image))
+        self._tracks = self._tracks.keep(~over)
         return self._snapshot()
 
     def _advance_clock(self, pts_seconds: float) -> float:
@@ -145,7 +147,7 @@ class KalmanTracker:
         if image is None:
             return Motion(), dt
         motion = self._camera.estimate(image, detections.boxes_xyxy)
-        if not motion.trusted:
+        if motion.blank or not motion.trusted:
             self._unread += dt
             return motion, dt
         if not motion.cut:
@@ -280,7 +282,7 @@ class KalmanTracker:
         """Take out the tracks that are over, but keep as lost those that may be found again; gives
         those that ended in this frame."""
         tracks = self._tracks
-        size = None if image is None else (image.shape[1], image.shape[0])
+        size = _size_of(image)
         over = self._life.ended(tracks, self._clock, size)
         ended = tracks.keep(over & ~tracks.lost)
         if over.any():
@@ -410,3 +412,8 @@ class KalmanTracker:
                 np.tensordot(tracks.predicted_share, noise, axes=1),
             ),
         )
+
+
+def _size_of(image: Image | None) -> tuple[int, int] | None:
+    """Width and height, px."""
+    return None if image is None else (image.shape[1], image.shape[0])

@@ -70,10 +70,13 @@ class Engine(Protocol):
 
     @property
     def max_in_flight(self) -> int:
-        """Tickets that may be open at once."""
+        """Frames' tickets that may be open at once, besides what the next frame begins with."""
 
     def submit(self, batch: EngineBatch) -> EngineTicket:
         """Start on a batch."""
+
+    def trim(self) -> None:
+        """Give back memory that no open ticket needs."""
 
     def close(self) -> None:
         """Let go of the device's memory. Idempotent."""

@@ -92,7 +92,12 @@ class MemoryGuard:
         if self._retired is not None:
             self._retired.close()
 
+    def trim(self) -> None:
+        """Have the engine that runs now give back what it does not need."""
+        self._engine.trim()
+
     def _need_less(self, pictures: int, error: Exception) -> None:
+        self._engine.trim()
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # what the failed batch began still uses memory it gives back
             torch.cuda.empty_cache()

@@ -126,6 +126,9 @@ class OpenVinoEngine:
         finished = time.perf_counter()
         return _Done(mask, {"preprocess": prepared - started, "network": finished - prepared})
 
+    def trim(self) -> None:
+        """There is nothing that no ticket needs."""
+
     def close(self) -> None:
         """Let go of the compiled graphs. Idempotent."""
         self._requests.clear()

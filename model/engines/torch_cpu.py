@@ -63,5 +63,8 @@ class TorchCpuEngine:
         finished = time.perf_counter()
         return _Done(mask, {"preprocess": prepared - started, "network": finished - prepared})
 
+    def trim(self) -> None:
+        """There is nothing that no ticket needs."""
+
     def close(self) -> None:
         """Nothing to let go of: memory goes with the object."""

@@ -12,6 +12,7 @@ call instead of some three hundred: on a fast GPU they are what a small picture 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ _RECORDED_AT_USE = 3
 libraries make their workspaces at their first calls, which must not be in a recording."""
 _GRAPH_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 """By how much a probability that a graph gave may differ from the one of the same kernels."""
+_RECORD_EVERY_SECONDS = 1.0
+"""Recording waits for the device: a stream with many sizes must not stand for that all the time."""
 _PIXELS = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
 
@@ -125,6 +128,9 @@ class TorchCudaEngine:
         self._copy_out = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._free: BufferPool[_SlotKey, _Slot] = BufferPool(_KEPT_SIZES)
         self._graphs = graphs
+        self._last_recording = -math.inf
+        self.recorded = 0
+        """Batch sizes, each as often as it was in flight, whose kernels were recorded."""
         # Graphs run one after the other on one stream and keep nothing in it: they share memory.
         self._graph_memory = torch.cuda.graph_pool_handle() if graphs else None
 
@@ -161,11 +167,14 @@ class TorchCudaEngine:
     def _run(self, slot: _Slot, grid: int) -> None:
         """Queue what the network makes of a slot's pixels."""
         slot.uses += 1
-        if slot.graph is not None:
+        if slot.graph is not None and self._graphs:
             slot.graph.replay()
             return
         self._queue_kernels(slot, grid)
-        if self._graphs and slot.uses >= _RECORDED_AT_USE:
+        now = time.monotonic()
+        due = now - self._last_recording >= _RECORD_EVERY_SECONDS
+        if self._graphs and due and slot.uses >= _RECORDED_AT_USE:
+            self._last_recording = now
             self._record(slot, grid)
 
     def _queue_kernels(self, slot: _Slot, grid: int) -> None:
@@ -188,13 +197,16 @@ class TorchCudaEngine:
                 capture_error_mode="thread_local",
             ):
                 self._queue_kernels(slot, grid)
+            slot.device_out.fill_(-1.0)  # what a graph without the last copy would leave
             graph.replay()
-            off = float((slot.device_out - want).abs().max())
+            got, wanted = (each.nan_to_num(-2.0) for each in (slot.device_out, want))
+            off = float((got - wanted).abs().max())
         except RuntimeError as error:
             self._graphs, reason = False, " ".join(str(error).split())
         else:
             if off <= _GRAPH_TOLERANCE[self.precision]:
                 slot.graph = graph
+                self.recorded += 1
                 return
             self._graphs, reason = False, f"probabilities differ by {off:.3g}"
         slot.device_out.copy_(want)
@@ -223,6 +235,10 @@ class TorchCudaEngine:
             computed=timed(),
             copied_out=torch.cuda.Event(),  # type: ignore[no-untyped-call]
         )
+
+    def trim(self) -> None:
+        """Let go of the buffers and graphs of no batch that is on its way."""
+        self._free.clear()
 
     def close(self) -> None:
         """Let go of every buffer once the device is idle."""

@@ -188,7 +188,8 @@ class Training:
                 other pictures, which this training might learn from.
         """
         state = _checkpoint(path, self.device)
-        theirs, ours = json.loads(state["recipe"]), json.loads(json.dumps(asdict(self.recipe)))
+        ours = json.loads(json.dumps(asdict(self.recipe)))
+        theirs = _with_defaults(json.loads(state["recipe"]))
         theirs["processes"], ours["processes"] = state["processes"], self.world.size
         differing = sorted(key for key in ours if theirs.get(key) != ours[key] and key != "threads")
         if differing:
@@ -238,6 +239,13 @@ class Training:
 
 def _placed(network: MPCNet, device: torch.device) -> MPCNet:
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _with_defaults(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe that was saved, with what recipes did not say then."""
+    default = json.loads(json.dumps(asdict(Recipe())))
+    crops = {**default["crops"], **recipe.get("crops", {})}
+    return {**default, **recipe, "crops": crops}
 
 
 _PARTS = {

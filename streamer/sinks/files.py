@@ -133,7 +133,14 @@ class LineFile:
             )  # fmt: skip
             self._turn_from = now + self._disk.retry_seconds
             return
-        self._output.attempt(self._path, self._file.close)
+        try:
+            self._file.close()
+        except OSError as error:  # the new one is well
+            there = 0
+            with contextlib.suppress(OSError):
+                there = _whole_lines(self._path, self._head, self._whole)
+            self._output.lose(sum(count for end, count in self._recent if end > there))
+            log.warning("the end of %s is lost: %s", self._path, error.strerror or error)
         self._retention.finish(self._path, self._whole, self._written)
         self._number, self._path, self._file = number, path, file
         self._turn_from = -math.inf

@@ -13,7 +13,8 @@ from model.engines.torch_cuda import TorchCudaEngine
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
-TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2, "bf16": 2e-1}
+# On GPUs with tensor cores the convolutions of fp32 round to TF32.
+TOLERANCE = {"fp32": 5e-3, "fp16": 3e-2, "bf16": 2e-1}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,7 @@ def test_every_batch_gets_its_own_result_before_and_after_recording(
         assert got == pytest.approx(want, abs=TOLERANCE[precision])
         assert tickets[-2].stage_seconds["network"] > 0
     tickets[-1].result()
+    assert (cuda.recorded > 0) == graphs
     cuda.close()
     cuda.close()
 
@@ -84,3 +86,4 @@ def test_repeated_batches_are_recorded_and_memory_stays_flat(
         cuda.submit(batch_of(1, 128, 128, seed)).result()
     assert torch.cuda.memory_reserved() == before
     assert "without CUDA graphs" not in caplog.text
+    assert cuda.recorded == 1

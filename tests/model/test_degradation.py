@@ -38,7 +38,10 @@ class SmallDevice:
         self.name = name
         self.device = f"a device of {room}"
         self.sizes: list[int] = []
-        self.closed = 0
+        self.closed = self.trimmed = 0
+
+    def trim(self) -> None:
+        self.trimmed += 1
 
     def submit(self, batch: EngineBatch) -> Done:
         self.sizes.append(len(batch.images))
@@ -96,6 +99,7 @@ def test_out_of_memory_lowers_the_batch_and_no_frame_is_lost(
         "a device of 3 is out of memory with 8 pictures at once: 4 from now on",
         "a device of 3 is out of memory with 4 pictures at once: 2 from now on",
     ]
+    assert device.trimmed == 2  # buffers of sizes that do not come again
     device.sizes.clear()
     assert_all_found(subject, frames(2))
     assert device.sizes == [2]  # it is not tried again

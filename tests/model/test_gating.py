@@ -212,3 +212,22 @@ def test_spots_lie_in_the_picture_and_are_at_most_so_many(
     spots = bright_spots(image, gain, 1.0, most)
     assert spots.shape[1] == 2 and len(spots) <= most
     assert ((spots >= 0) & (spots < (90, 70))).all()
+
+
+def test_frames_glanced_at_together_look_where_they_look_one_by_one() -> None:
+    crowd = hints(*((20.0 + 50 * (k % 6), 20.0 + 50 * (k // 6)) for k in range(24)))
+    expected = [crowd if k == 4 else hints() for k in range(12)]
+    settings = GateSettings(scan_every=12, candidates=0, max_windows=16)
+    alone = Gate(settings, 96)
+    one_by_one = [look(alone, noise(), 1.0, each) for each in expected]
+    assert one_by_one[4] is None  # more windows than a frame may have
+    pairs = Gate(settings, 96)
+    in_pairs: list[list[Window] | None] = []
+    for k in range(0, 12, 2):
+        glances = [pairs.glance(noise(), 1.0) for _ in range(2)]
+        for glance, each in zip(glances, expected[k : k + 2], strict=True):
+            more = pairs.focus(glance, each)
+            in_pairs.append(
+                None if glance.windows is None or more is None else glance.windows + more
+            )
+    assert in_pairs == one_by_one

@@ -144,7 +144,9 @@ class FakeDetector:
         max_batch: int = 1,
         max_in_flight: int = 1,
         fail_at: int | None = None,
+        begins_ahead: bool = True,
     ) -> None:
+        self.begins_ahead = begins_ahead
         self.seconds = seconds
         self.max_batch = max_batch
         self.max_in_flight = max_in_flight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from pipeline_fakes import (
     FRAME,
     HANG,
@@ -103,7 +104,10 @@ def test_results_are_fetched_at_once_when_no_frame_waits() -> None:
     assert latencies[len(latencies) // 2] < 0.035  # not an interval later, with the next frame
 
 
-def test_the_next_batch_begins_before_the_last_is_fetched_but_is_looked_at_after() -> None:
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_next_batch_begins_before_the_last_is_fetched_only_where_that_gains_something(
+    ahead: bool,
+) -> None:
     happened: list[tuple[str, int]] = []
 
     class Noting(FakeDetector):
@@ -120,12 +124,25 @@ def test_the_next_batch_begins_before_the_last_is_fetched_but_is_looked_at_after
             happened.append(("track", detections.frame_index))
             return super().step(detections, image)
 
-    detector = Noting(seconds=0.01)
-    Pipeline(
-        [Stream(FakeSource(frames=20), Following(), (FakeSink(),))], detector, settings()
-    ).run()
+    detector = Noting(seconds=0.01, begins_ahead=ahead)
+    stream = Stream(FakeSource(frames=20), Following(), (FakeSink(),))
+    Pipeline([stream], detector, settings()).run()
     place = {what: k for k, what in enumerate(happened)}
-    ahead = [place["begin", k + 1] < place["track", k] for k in range(19)]
-    assert all(ahead[2:])  # by then the reader has frames waiting
+    early = [place["begin", k + 1] < place["track", k] for k in range(19)]
+    assert early[2:] == [ahead] * 17  # by then the reader has frames waiting
     assert all(place["track", k] < place["look", k + 1] for k in range(19))
     assert detector.most_open == 1
+
+
+def test_what_is_on_its_way_is_not_lost_when_the_next_cannot_begin() -> None:
+    class Broken(FakeDetector):
+        def begin(self, frames):  # type: ignore[no-untyped-def]
+            if frames[0].index == 10:
+                raise RuntimeError("the device is gone")
+            return super().begin(frames)
+
+    sink = FakeSink()
+    stream = Stream(FakeSource(frames=20), FakeTracker(), (sink,))
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        Pipeline([stream], Broken(), settings()).run()
+    assert sink.indices == list(range(10))

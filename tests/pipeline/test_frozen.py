@@ -247,6 +247,7 @@ class _SeesOne:
 
     max_batch = 4
     max_in_flight = 1
+    begins_ahead = False
 
     def __init__(self) -> None:
         self.shown: list[int] = []

@@ -28,6 +28,7 @@ class BrightestPixel:
 
     max_batch = 2
     max_in_flight = 1
+    begins_ahead = False
 
     def begin(self, frames: Sequence[Frame]) -> Ticket:
         return Ticket([self._found(frame) for frame in frames])

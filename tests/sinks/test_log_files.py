@@ -52,6 +52,20 @@ def numbers_of(folder: Path, pattern: str = "frames*.jsonl") -> list[int]:
     ]
 
 
+def test_an_old_file_that_went_away_takes_no_line_of_the_new_one_along(tmp_path: Path) -> None:
+    clock = Clock()
+    disk = Disk(tmp_path, clock=clock)
+    with LineFile(tmp_path / "frames.jsonl", disk, Limits(seconds=10.0)) as file:
+        for number in range(40):
+            if number == 19:
+                (tmp_path / "frames.jsonl").unlink()
+            file.write(line(number))
+            clock.now += 0.5
+    kept = numbers_of(tmp_path)
+    assert kept == list(range(kept[0], 40))
+    assert kept[0] <= 21
+
+
 def test_a_log_goes_on_in_new_files_by_size_and_no_line_is_lost(tmp_path: Path) -> None:
     with LineFile(tmp_path / "frames.jsonl", Disk(tmp_path), Limits(bytes=1000)) as file:
         for number in range(0, 96, 3):

@@ -144,3 +144,32 @@ def test_a_camera_that_pans_meanwhile_takes_its_tracks_along(life: str) -> None:
         if k == 40:  # in the picture it goes as fast as the camera does, before and after
             assert tracks.velocity[0] == pytest.approx([-1.5 * FPS, 0], abs=6)
         assert k < 10 or tracks.track_id[tracks.reported].tolist() == [1], k
+
+
+def test_weak_detections_before_a_frozen_picture_do_not_end_a_track_in_it() -> None:
+    def ids(*, frozen: bool) -> list[int]:
+        subject = tracker(life="likelihood")
+        for n in range(5):
+            score = 0.9 if n == 0 else 0.2
+            subject.step(seen(PATH[n], TIMES[n], score=score), PICTURE)
+        if frozen:
+            return list(subject.coast(TIMES[5], PICTURE).track_id)
+        return list(subject.step(seen(PATH[5], TIMES[5], score=0.2), PICTURE).track_id)
+
+    assert ids(frozen=True) == ids(frozen=False) == [1]
+
+
+def test_blank_pictures_between_two_views_do_not_make_the_camera_fast() -> None:
+    rng = np.random.default_rng(0)
+    subject = tracker(camera_motion="on")
+    ground = scene("ground")
+
+    def step(n: int, image: np.ndarray) -> Tracks:
+        return subject.step(seen(np.array([160.0, 120.0]), n / FPS), image)
+
+    for n in range(20):
+        step(n, view(ground, Pose(), rng))
+    for n in range(20, 50):
+        subject.step(seen(np.empty((0, 2)), n / FPS), np.full((256, 320), 90, np.uint8))
+    tracks = step(50, view(ground, Pose(x=570.0), rng))
+    assert abs(tracks.velocity).max(initial=0.0) < 60

@@ -122,6 +122,13 @@ def test_sides_that_no_network_can_be_trained_on_are_refused(sizes: tuple[int, .
         CropSettings(sizes=sizes)
 
 
+@pytest.mark.parametrize("share", [30.0, -0.1, float("nan")])
+@pytest.mark.parametrize("name", ["warped", "pasted", "centred", "hard"])
+def test_shares_that_are_none_are_refused(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=f"share of {name} crops is .*, expected 0 to 1"):
+        CropSettings(**{name: share})  # type: ignore[arg-type]
+
+
 def test_a_pack_without_what_the_crops_shall_show_is_refused() -> None:
     with pytest.raises(ValueError, match="holds none of"):
         CropSampler(pack_of((40, 40)), CropSettings(share=(("scene", 1.0),)))
@@ -191,6 +198,19 @@ class TestWarping:
         warp(pictures, labels, Warps(np.array([1]), np.eye(2)[None], np.array([[9.0, 9.0]])))
         assert bool((labels[1, :10] == IGNORE).all())
         assert bool((labels[1, 11:] != IGNORE).all())
+
+    @given(
+        row=st.integers(12, 20), column=st.integers(12, 20), seed=st.integers(0, 999),
+    )  # fmt: skip
+    @settings(deadline=None, max_examples=60)
+    def test_a_target_of_one_pixel_keeps_its_label(self, row: int, column: int, seed: int) -> None:
+        pictures, labels = torch.full((1, 33, 33), 50.0), torch.zeros(1, 33, 33).byte()
+        pictures[0, row, column], labels[0, row, column] = 150.0, TARGET
+        drawn = Warps.drawn(np.array([0]), np.array([[16.0, 16.0]]), np.random.default_rng(seed))
+        warp(pictures, labels, drawn)
+        brightest = np.unravel_index(int(pictures.argmax()), (33, 33))
+        assert labels[0][brightest] == TARGET
+        assert 1 <= int((labels == TARGET).sum()) <= 8
 
     def test_crops_are_warped_by_their_share_around_what_they_show(self) -> None:
         spot = np.zeros((96, 96), np.uint8)

@@ -1,5 +1,6 @@
 """Training goes on where it stopped, and boxes become masks."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_another_recipes_checkpoint_is_refused(pack: Pack, tmp_path: Path) -> No
     other = Training(pack, Recipe(name="tiny", width=4, steps=9, batch=2, crops=RECIPE.crops))
     with pytest.raises(ValueError, match="another recipe: steps"):
         other.resume(tmp_path / "checkpoint.pt")
+
+
+def test_a_checkpoint_of_before_there_was_a_setting_goes_on(pack: Pack, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    Training(pack, RECIPE).save_checkpoint(path)
+    state = torch.load(path, weights_only=True)
+    recipe = json.loads(state["recipe"])
+    del recipe["crops"]["warped"], recipe["precision"]
+    torch.save({**state, "recipe": json.dumps(recipe)}, path)
+    Training(pack, RECIPE).resume(path)
+    warping = replace(RECIPE, crops=replace(RECIPE.crops, warped=0.5))
+    with pytest.raises(ValueError, match="another recipe: crops"):
+        Training(pack, warping).resume(path)
 
 
 def test_what_is_written_loads_with_its_normalisation(pack: Pack, tmp_path: Path) -> None:

@@ -66,8 +66,10 @@ def warp(pictures: Tensor, labels: Tensor, warps: Warps) -> None:
     old, truth = pictures[which][:, None], labels[which][:, None]
     bilinear = partial(F.grid_sample, grid=places, padding_mode="reflection", align_corners=True)
     pictures[which] = bilinear(old)[:, 0]
-    # Interpolated, not nearest: an outline of a few pixels must not jump by one.
-    target = bilinear((truth == TARGET).float())[:, 0] > 0.5
+    # Interpolated, not nearest: an outline of a few pixels must not jump by one. Half of what is
+    # the most around, for a target of one pixel may fall between four.
+    share = bilinear((truth == TARGET).float())[:, 0]
+    target = share > 0.5 * F.max_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
     ignored = bilinear((truth == IGNORE).float())[:, 0] > 0
     outside = (places.abs() > 1 + 1e-6).any(dim=3)
     made = torch.where(target, TARGET, BACKGROUND).masked_fill(outside | ignored, IGNORE)

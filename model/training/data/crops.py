@@ -57,6 +57,9 @@ class CropSettings:
     """Share of crops that are turned by any angle, zoomed and stretched a little."""
 
     def __post_init__(self) -> None:
+        for name in ("hard", "centred", "pasted", "warped"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise ValueError(f"the share of {name} crops is {share:g}, expected 0 to 1")
         sizes = self.sizes
         if (
             not sizes
