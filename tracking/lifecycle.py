@@ -31,6 +31,8 @@ AWAY_HITS = 2
 ORIGIN_HITS = 2
 # How much a target's log SNR and log area are expected to vary.
 PRIOR_LOOK_VARIANCE = np.square((0.3, 0.35))
+# Before that is known it is taken to be this, px: lamp posts and treetops jitter more than targets.
+USUAL_JITTER_PX = 0.7
 # Its jitter is that of about so many of its last detections.
 JITTER_HITS = 30
 
@@ -171,7 +173,7 @@ class TrackTable:
             updates=np.ones(count, dtype=np.int64),
             last_xy=mean[:, POSITION].copy(),
             origin=mean[:, POSITION].copy(),
-            jitter_variance=cov[:, 0, 0].copy(),
+            jitter_variance=np.maximum(cov[:, 0, 0], USUAL_JITTER_PX**2),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
             frozen=np.zeros(count),
