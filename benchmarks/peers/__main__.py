@@ -7,28 +7,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.peers.batch import Bench, Task, interpreter
 from benchmarks.peers.comparison import CellResult
-from benchmarks.peers.exchange import Parameters
-from benchmarks.peers.measures import gospa_of_nothing, merit
-from benchmarks.peers.scenes import PeerCell, cells, make_scene
-from benchmarks.peers.spaces import ROWS, SPACES, START, Row
+from benchmarks.peers.effort import Effort, TuningResult, measure_cells, parameters_of, tune_all
+from benchmarks.peers.scenes import cells
+from benchmarks.peers.spaces import ROWS, Row
 from benchmarks.peers.table import numbers, parts
-from benchmarks.peers.tuning import tune
+from benchmarks.peers.workers import Workers, interpreter
 from benchmarks.report import say
 from benchmarks.trajectories import Trajectory, read_split, read_trajectories
 from streamer.types import StreamError
 from tracking.arguments import positive_number
 from tracking.evaluate import read_names, write_report
-
-TuningResult = dict[str, dict[str, dict[str, Any]]]
-"""By row, then by frame rate: what ``Tuned.entry`` says."""
 
 EPILOG = """\
 TRAJECTORIES_DIR holds NAME.gt.txt, as for benchmarks.simulated. Every tracker but our defaults is
@@ -42,22 +34,8 @@ tables); the latter two are written anew after every few cells: Ctrl-C keeps wha
 exit code: 0 finished, 1 a file or an environment is missing or wrong, 2 wrong usage, 130 Ctrl-C.
 """
 
-
 _CELLS_AT_ONCE = 6
-"""Starting the others' environments takes seconds; what is interrupted is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is spent."""
-
-    seeds: int
-    seconds: float
-    few: bool
-    candidates: int
-    tuning_scenes: int
-    tuning_seconds: float
-    jobs: int
+"""So often the report is written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.candidates,
         options.tuning_scenes,
         options.tuning_seconds,
-        options.jobs,
     )
     rows = [row for row in ROWS if not options.only or row.key in options.only]
     try:
@@ -80,12 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         held_out = _trajectories(options.trajectories, options.test, "val")
         output: Path = options.output
         _make(output)
-        if options.tuned:
-            tuned = _read_tuned(options.tuned, rows, effort)
-        else:
-            tuned = _tune_all(rows, train, effort)
-        write_report(output / "tuned.json", json.dumps(tuned, indent=2) + "\n")
-        _compare(rows, tuned, held_out, effort, output)
+        with Workers(options.jobs) as workers:
+            if options.tuned:
+                tuned = _read_tuned(options.tuned, rows, effort)
+            else:
+                tuned = tune_all(rows, train, effort, workers)
+            write_report(output / "tuned.json", json.dumps(tuned, indent=2) + "\n")
+            _compare(rows, tuned, held_out, effort, workers, output)
     except StreamError as error:
         say(f"error: {error}")
         return 1
@@ -96,77 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tune_all(
-    rows: Sequence[Row], trajectories: Sequence[Trajectory], effort: Effort
-) -> TuningResult:
-    found: TuningResult = {row.key: {} for row in rows if row.fixed is None}
-    for fps, kinds in _tuning_cells(effort).items():
-        scenes = [make_scene(cell, trajectories, seed) for seed, cell in enumerate(kinds)]
-        nothing = [gospa_of_nothing(scene) for scene in scenes]
-        with Bench(scenes, effort.jobs) as bench:
-            for row in rows:
-                if row.fixed is not None:
-                    continue
-                say(f"tuning {row.title} at {fps} fps on {len(scenes)} scenes")
-
-                def evaluate(
-                    candidates: Sequence[Parameters],
-                    numbers_of: Sequence[int],
-                    row: Row = row,
-                    bench: Bench = bench,
-                    nothing: Sequence[float] = nothing,
-                ) -> list[list[float]]:
-                    tasks = [
-                        Task(row.tracker, row.package, candidate, number)
-                        for candidate in candidates
-                        for number in numbers_of
-                    ]
-                    merits = [
-                        merit(figures, nothing[task.scene])
-                        for task, figures in zip(tasks, bench.measure(tasks), strict=True)
-                    ]
-                    count = len(numbers_of)
-                    return [merits[k : k + count] for k in range(0, len(merits), count)]
-
-                result = tune(
-                    SPACES[row.tracker],
-                    START[row.tracker],
-                    evaluate,
-                    scenes=len(scenes),
-                    candidates=effort.candidates,
-                )
-                say(f"  {result.start_merit:.4f} to {result.merit:.4f}: {result.parameters}")
-                found[row.key][fps] = result.entry()
-    return found
-
-
-def _tuning_cells(effort: Effort) -> dict[str, list[PeerCell]]:
-    """By frame rate: cells in an order that mixes them, each again and again where more scenes are
-    asked for than there are cells."""
-    groups: dict[str, list[PeerCell]] = {}
-    for cell in cells(effort.tuning_seconds, few=False):
-        if not cell.every_other:
-            groups.setdefault(_rate(cell), []).append(cell)
-    rng = np.random.default_rng(0)
-    return {
-        fps: [
-            group[k]
-            for _ in range(-(-effort.tuning_scenes // len(group)))
-            for k in rng.permutation(len(group)).tolist()
-        ][: effort.tuning_scenes]
-        for fps, group in groups.items()
-    }
-
-
-def _rate(cell: PeerCell) -> str:
-    return f"{cell.settings.fps:g}"
-
-
 def _compare(
     rows: Sequence[Row],
     tuned: TuningResult,
     trajectories: Sequence[Trajectory],
     effort: Effort,
+    workers: Workers,
     output: Path,
 ) -> None:
     kinds = cells(effort.seconds, few=effort.few)
@@ -180,45 +93,11 @@ def _compare(
     for first in range(0, len(kinds), _CELLS_AT_ONCE):
         some = kinds[first : first + _CELLS_AT_ONCE]
         say(f"cells {first + 1} to {first + len(some)} of {len(kinds)}, from {some[0].name}")
-        results += _measure(rows, tuned, some, trajectories, effort)
+        results += measure_cells(rows, tuned, some, trajectories, effort, workers)
         report = {**around, **numbers(results, rows)}
         write_report(output / "peers.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
         tables = "\n".join(part.markdown() for part in parts(results, rows))
         write_report(output / "peers.md", f"# Trackers side by side\n\n{_about(around)}\n{tables}")
-
-
-def _measure(
-    rows: Sequence[Row],
-    tuned: TuningResult,
-    kinds: Sequence[PeerCell],
-    trajectories: Sequence[Trajectory],
-    effort: Effort,
-) -> list[CellResult]:
-    seeds = effort.seeds
-    scenes = [make_scene(cell, trajectories, seed) for cell in kinds for seed in range(seeds)]
-    with Bench(scenes, effort.jobs) as bench:
-        figures = bench.measure(
-            [
-                Task(row.tracker, row.package, _parameters(row, tuned, scene.cell), number)
-                for row in rows
-                for number, scene in enumerate(scenes)
-            ]
-        )
-    results = []
-    for k, cell in enumerate(kinds):
-        starts = [r * len(scenes) + k * seeds for r in range(len(rows))]
-        of_row = {
-            row.key: figures[start : start + seeds] for row, start in zip(rows, starts, strict=True)
-        }
-        results.append(CellResult(cell, of_row))
-    return results
-
-
-def _parameters(row: Row, tuned: TuningResult, cell: PeerCell) -> Parameters:
-    if row.fixed is not None:
-        return row.fixed
-    found: Parameters = tuned[row.key][_rate(cell)]["parameters"]
-    return found
 
 
 def _about(around: dict[str, Any]) -> str:
@@ -260,7 +139,7 @@ def _read_tuned(path: Path, rows: Sequence[Row], effort: Effort) -> TuningResult
         tuned: TuningResult = json.loads(path.read_text(encoding="utf-8"))
         for row in rows:
             for cell in cells(effort.seconds, few=effort.few):
-                _parameters(row, tuned, cell)
+                parameters_of(row, tuned, cell)
     except OSError as error:
         raise StreamError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError) as error:

@@ -1,7 +1,7 @@
 """The files by which trackers of other environments get detections, and give tracks back.
 
-A stream's detections are an ``.npz`` of plain arrays, what is to be run is JSON, tracks are
-MOTChallenge text, and how long each step took is an ``.npy`` beside it.
+A stream's detections are an ``.npz`` of plain arrays, what is to be run is a line of JSON, tracks
+are MOTChallenge text, and how long each step took is an ``.npy`` beside it.
 """
 
 from __future__ import annotations
@@ -50,6 +50,15 @@ class Job:
     def seconds(self) -> Path:
         """Where the time of each step goes."""
         return Path(self.tracks).with_suffix(".npy")
+
+    def line(self) -> str:
+        """As JSON, in one line with its newline."""
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Job:
+        """What :meth:`line` wrote."""
+        return cls(**json.loads(line))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,16 +120,6 @@ def read_stream(path: Path) -> Stream:
         for k, (index, seconds) in enumerate(frames)
     ]
     return Stream(fps, width, height, detections)
-
-
-def write_jobs(path: Path, jobs: Sequence[Job]) -> None:
-    """Write what is to be run."""
-    path.write_text(json.dumps([asdict(job) for job in jobs]), encoding="utf-8")
-
-
-def read_jobs(path: Path) -> list[Job]:
-    """Read what :func:`write_jobs` wrote."""
-    return [Job(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def track_lines(frame_index: int, reported: Reported) -> str:

@@ -1,17 +1,21 @@
-"""Run trackers over streams: ``python -m benchmarks.peers.run JOBS_JSON``, in any environment."""
+"""Run trackers over streams, in any environment: ``python -m benchmarks.peers.run``.
+
+A job in JSON a line comes in by standard input, and an answer a line goes out by standard output:
+``null`` when the job is done, else what went wrong. The end of the input ends it.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.peers.adapters import build_peer
-from benchmarks.peers.exchange import Job, Stream, read_jobs, read_stream, track_lines
+from benchmarks.peers.exchange import Job, Stream, read_stream, track_lines
 
 
 def run_job(job: Job) -> None:
@@ -35,16 +39,20 @@ def _stream(path: str) -> Stream:
     return read_stream(Path(path))
 
 
-def main(argv: Sequence[str]) -> int:
-    """The command. Exit code 0: every job is done; 1: one failed, which is told."""
-    for job in read_jobs(Path(argv[0])):
+def main() -> int:
+    """The command; returns the exit code, which is 0."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # peers may print what they like
+    for line in sys.stdin:
+        job = Job.from_line(line)
+        problem = None
         try:
             run_job(job)
         except Exception as error:  # a peer may raise anything: say with what
-            print(f"{job.tracker} {job.parameters}: {error!r}", file=sys.stderr)
-            return 1
+            problem = " ".join(f"{job.tracker} {job.parameters}: {error!r}".split())
+        answers.write(json.dumps(problem) + "\n")
+        answers.flush()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

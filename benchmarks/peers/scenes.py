@@ -28,6 +28,11 @@ class PeerCell:
     every_other: bool = False
     """Of the frames that would arrive only every second one does."""
 
+    @property
+    def rate(self) -> str:
+        """The stream's nominal frame rate, for which trackers are tuned."""
+        return f"{self.settings.fps:g}"
+
     def properties(self) -> dict[str, Any]:
         """What it differs in from other cells, by ``PROPERTIES``."""
         s = self.settings
