@@ -88,6 +88,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            start_new_session=True,  # Ctrl-C is the parent's: it ends them when it is done
         )
 
     def run(self, job: Job) -> None:
