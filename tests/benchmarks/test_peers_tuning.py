@@ -20,7 +20,7 @@ from benchmarks.peers.measures import gospa_of_nothing
 from benchmarks.peers.scenes import PeerCell, PeerScene, cells, make_scene
 from benchmarks.peers.spaces import PEERS, ROWS, SPACES, START
 from benchmarks.peers.tuning import tune
-from benchmarks.peers.workers import ENVIRONMENTS, Workers
+from benchmarks.peers.workers import ENVIRONMENTS, ROOT, Workers
 from benchmarks.trajectories import HEIGHT, WIDTH
 from tracking.mot import MotTable
 
@@ -248,3 +248,15 @@ def test_peers_track_in_their_environments(row: object) -> None:
         assert one.hota > 0.4
         assert one.tracked > 0.6 * one.labelled
         assert replace(one, step_ms=0) == replace(other, step_ms=0)
+
+
+def test_the_document_names_the_versions_that_are_installed() -> None:
+    text = (ROOT / "docs" / "tracker-peers.md").read_text(encoding="utf-8")
+    for package in {peer.package for peer in PEERS}:
+        pinned = (ROOT / "benchmarks" / "peers" / "environments" / f"{package}.txt").read_text()
+        version = next(
+            line.partition("==")[2]
+            for line in pinned.splitlines()
+            if line.startswith(f"{package}==")
+        )
+        assert f"| {package} {version} " in text
