@@ -12,7 +12,7 @@ OPENCV_THAT_LOADS = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(PIP_ARGS) \
 		-c constraints.txt opencv-python-headless; }
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test check bench bench-peers soak clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python run_stream.py --output output/demo
@@ -28,6 +28,20 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.runtime
 	$(BIN)/python -m benchmarks --json output/bench.json --markdown output/bench.md
+
+# Our tracker beside others, each package in an environment of its own: docs/tracker-peers.md.
+# `make bench-peers TRAJECTORIES=folder`; ARGS="--few --seeds 3" and the like make it shorter.
+PEERS := .venv-peers
+TRAJECTORIES ?= trajectories
+ARGS ?=
+bench-peers: $(VENV)/.runtime $(PEERS)/trackers/.ready $(PEERS)/norfair/.ready $(PEERS)/stonesoup/.ready
+	$(BIN)/python -m benchmarks.peers $(TRAJECTORIES) --output output/peers $(ARGS)
+
+$(PEERS)/%/.ready: benchmarks/peers/environments/%.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --no-deps $(PIP_ARGS) -r $<
+	touch $@
 
 # Faults, damage and hours: docs/reliability.md says what each shows.
 soak: $(VENV)/.dev
@@ -51,4 +65,4 @@ $(VENV)/.dev: $(VENV)/.runtime
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

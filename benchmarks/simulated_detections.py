@@ -95,18 +95,6 @@ def clutter_frames(settings: SceneSettings, seed: int) -> Iterator[Detections]:
     return _frames(settings, Targets.none(), seed)
 
 
-def widened_boxes(detections: Detections, least_px: float) -> FloatArray:
-    """(N, 4) boxes that overlap enough for trackers that match by IoU, continuous edges, px.
-
-    Args:
-        detections: of a frame.
-        least_px: sides shorter than this are made as long. Each box is centred on the centroid.
-    """
-    boxes = detections.boxes_xyxy
-    reach = np.maximum(boxes[:, 2:] - boxes[:, :2], least_px) / 2
-    return np.hstack((detections.xy - reach, detections.xy + reach))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Blobs:
     """Blobs of many frames: a struct of arrays."""

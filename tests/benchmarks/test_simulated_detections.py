@@ -13,7 +13,6 @@ from benchmarks.simulated_detections import (
     centroid_sigma,
     clutter_frames,
     simulate,
-    widened_boxes,
 )
 from benchmarks.simulated_scenes import SceneSettings
 from benchmarks.trajectories import HEIGHT, WIDTH
@@ -125,22 +124,6 @@ def test_boxes_are_whole_pixels_around_the_centroid() -> None:
         assert (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) >= detections.area_px).all()
         assert ((xy >= boxes[:, :2]) & (xy <= boxes[:, 2:])).all()
         assert (np.diff(detections.score) <= 0).all()
-
-
-def test_widened_boxes() -> None:
-    detections = Detections(
-        xy=[[10, 10.2], [50, 50]],  # type: ignore[arg-type]
-        boxes_xyxy=[[9.5, 9.5, 10.5, 10.5], [40, 46, 60, 54]],  # type: ignore[arg-type]
-        score=np.ones(2),
-        area_px=np.ones(2),
-        peak_snr=np.ones(2),
-        extended=np.zeros(2, dtype=np.bool_),
-        frame_index=0,
-        pts_seconds=0.0,
-    )
-    wide = widened_boxes(detections, 12)
-    assert wide == pytest.approx(np.array([[4, 4.2, 16, 16.2], [40, 44, 60, 56]]))
-    assert widened_boxes(Detections.empty(0, 0.0), 12).shape == (0, 4)
 
 
 # ---------------------------------------------------------------- frames, clutter, camera
