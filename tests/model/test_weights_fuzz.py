@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,16 @@ def change_bytes(draw: st.DrawFn, file: bytes) -> bytes:
     return bytes(changed)
 
 
+EXECUTED = Path(tempfile.gettempdir()) / f"executed-{os.getpid()}"
+
+
+class Bomb:
+    """A pickle that makes a file when it is executed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (EXECUTED,)
+
+
 def another_file(draw: st.DrawFn, file: bytes) -> bytes:
     """Something that is no weights file at all: bytes, pickles, arrays, others' tensors."""
     what = draw(st.sampled_from(["bytes", "pickle", "checkpoint", "numpy", "tensors"]))
@@ -158,10 +170,11 @@ def another_file(draw: st.DrawFn, file: bytes) -> bytes:
     if what == "bytes":
         return draw(st.binary(max_size=200))
     if what == "pickle":
-        return pickle.dumps(draw(st.sampled_from([value, print, MPCNet, Path(), 1j, ...])))
+        return pickle.dumps(draw(st.sampled_from([value, print, MPCNet, Path(), Bomb(), 1j, ...])))
     buffer = io.BytesIO()
     if what == "checkpoint":
-        torch.save(draw(st.sampled_from([value, {"state_dict": value}, [value]])), buffer)
+        state = draw(st.sampled_from([value, Bomb()]))
+        torch.save(draw(st.sampled_from([state, {"state_dict": state}, [state]])), buffer)
     elif what == "numpy":
         np.savez(buffer, a=np.zeros(3))
     else:
@@ -191,7 +204,7 @@ def check(path: Path) -> bool:
         assert message.startswith(f"{path}: ")
         assert message.isprintable()
         assert len(message) < len(str(path)) + 700
-        assert not path.with_name("executed").exists()
+        assert not EXECUTED.exists()
         return False
     NetworkInfo(**vars(network.info))  # what travels with it is sound
     assert not network.training
