@@ -89,7 +89,8 @@ def handles() -> set[str]:
 BUG = "a bug that the test put there"
 PARTS: dict[str, tuple[Any, str, int]] = {
     "source": (SyntheticSource, "read", FAIL_AT),
-    "detector": (QuickDetector, "submit", FAIL_AT),
+    "detector": (QuickDetector, "begin", FAIL_AT),
+    "look": (Ticket, "look", FAIL_AT),
     "ticket": (Ticket, "result", FAIL_AT),
     "tracker": (tracking.KalmanTracker, "step", FAIL_AT),
     "events": (EventSink, "write", FAIL_AT),

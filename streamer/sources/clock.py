@@ -10,8 +10,8 @@ class StreamClock:
     """Passes a stream's own timestamps on, and mends what cannot be right.
 
     * A missing timestamp is the last one plus the average frame period (the first is 0).
-    * One that repeats or slips back becomes the last one plus a hundredth of a period: the order
-      of frames stays, and the next good timestamp counts again as it is.
+    * One that repeats or slips back becomes the last one plus half a period: time has passed, if it
+      is not known how much, and the next good timestamp counts again as it is.
     * A jump back by more than a second (recordings joined, a camera that restarted) continues one
       period after the last; the frames after it keep their distances.
 
@@ -35,6 +35,6 @@ class StreamClock:
                 self._offset += last + period - now
                 now = last + period
             elif last is not None and now <= last:
-                now = last + period / 100
+                now = last + period / 2
         self._last = now
         return now
