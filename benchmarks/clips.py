@@ -27,6 +27,7 @@ from configs.schema import DetectorSettings
 from streamer.redact import redact
 from streamer.types import StreamError
 from tracking import evaluate
+from tracking.arguments import positive_count
 from tracking.estimates import read_estimates
 from tracking.metrics import Tally, pooled
 from tracking.mot import read_mot
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add("clips", type=Path, metavar="CLIPS_DIR", help="folder of clips and their truth")
     add("--output", type=Path, required=True, metavar="DIR", help="a folder a clip comes here")
     add("--list", type=Path, metavar="FILE", help="names of the clips to run, one a line")
-    add("--jobs", type=_count, default=1, metavar="N", help="so many clips at a time (1)")
+    add("--jobs", type=positive_count, default=1, metavar="N", help="so many clips at a time (1)")
     add("--set", action="append", default=[], metavar="K=V", help="a setting of run_stream.py")
     add("--weights", metavar="NAME|PATH", help="the network's weights")
     add("--max-frames", type=int, metavar="N", help="only the first N frames of each clip")
@@ -97,12 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     matlab = "the truth counts pixels from 1: subtract 1 from x and y"
     add("--matlab-pixels", action="store_true", help=matlab)
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 def _measure(options: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ from configs.schema import TrackerSettings
 from streamer.protocols import Tracker
 from streamer.types import StreamError, Tracks
 from tracking import build_tracker
-from tracking.arguments import positive_number
+from tracking.arguments import positive_count, positive_number
 from tracking.estimates import Estimates
 from tracking.evaluate import read_names, write_report
 from tracking.metrics import Tally, measure_clip, rates
@@ -217,18 +217,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("trajectories", type=Path, metavar="TRAJECTORIES_DIR", help="folder of trajectories")
-    add("--seeds", type=_count, default=1, metavar="N", help="scenes of each cell (1)")
+    add("--seeds", type=positive_count, default=1, metavar="N", help="scenes of each cell (1)")
     seconds = "length of a scene (60)"
     add("--seconds", type=positive_number, default=60.0, metavar="S", help=seconds)
     add("--list", type=Path, metavar="FILE", help="names of the trajectories, one a line")
     add("--json", type=Path, metavar="FILE", help="all numbers")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

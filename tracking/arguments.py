@@ -21,6 +21,17 @@ def positive_number(text: str) -> float:
     return value
 
 
+def positive_count(text: str) -> int:
+    """``text`` as a whole number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
 def positive_share(text: str) -> float:
     """``text`` as a number above 0, and 1 at most.
 

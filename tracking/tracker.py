@@ -22,7 +22,8 @@ from streamer.types import (
 from tracking import amplitude, imm, kalman
 from tracking.association import associate
 from tracking.camera_motion import CameraMotion, Motion
-from tracking.gating import Pairs, gate_threshold, gated_pairs, overlapping
+from tracking.fragments import stand_alone
+from tracking.gating import Pairs, gate_threshold, gated_pairs
 from tracking.life import build_life
 from tracking.lifecycle import (
     TrackTable,
@@ -38,8 +39,6 @@ from tracking.recapture import recaptured
 
 # A new size moves the remembered size by this share: boxes breathe less than masks flicker.
 SIZE_GAIN = 0.3
-# Boxes of a broken blob's pieces are no farther apart than this.
-FRAGMENT_GAP_PX = 1.0
 # The running confidence follows the detections' scores, 0 where there is none, this slowly.
 SCORE_SECONDS = 0.3
 # The camera's part of the reported velocity follows what is seen of it this slowly.
@@ -53,8 +52,8 @@ class KalmanTracker:
     flight and in manoeuvres.
 
     Ids count from 1 within the tracker, whatever other trackers do. A target that is found again
-    keeps its own (:mod:`tracking.recapture`). What comes out depends only on
-    the detections and their times: not on their order within a frame.
+    keeps its own (:mod:`tracking.recapture`). What comes out depends only on the detections and
+    their times: not on their order within a frame.
 
     Args:
         settings: the limits and noises.
@@ -302,7 +301,10 @@ class KalmanTracker:
         candidates = np.flatnonzero(free)
         if not len(candidates):
             return
-        born = candidates[self._stand_alone(measured, candidates)]
+        tracks = self._tracks
+        seen = tracks.detection >= 0
+        states = tracks.mean[seen], tracks.cov[seen], tracks.size[seen]
+        born = candidates[stand_alone(states, measured, candidates, self._motion, self._gate)]
         if not len(born):
             return
         mean, cov = self._motion.initial(measured.xy[born], measured.noise[born])
@@ -327,57 +329,6 @@ class KalmanTracker:
         fresh = np.concatenate((np.zeros(len(self._tracks), dtype=np.bool_), newborn.confirmed))
         self._tracks = self._tracks.extended_by(newborn)
         self._recapture(fresh)
-
-    def _stand_alone(self, measured: Measurements, candidates: IntArray) -> BoolArray:
-        """Which candidates for a new track are no mere fragment of a target already accounted for.
-
-        A blob that breaks up gives two detections for one target. The one that is left over lies
-        in the gate of the track that took the other, or their boxes all but touch; when both are
-        new, of the better one. Two targets that begin as close as that are one until they part.
-        """
-        tracks = self._tracks
-        seen = np.flatnonzero(tracks.detection >= 0)
-        xy, noise = measured.xy[candidates], measured.noise[candidates]
-        size = measured.size[candidates]
-        alone = np.ones(len(candidates), dtype=np.bool_)
-        states = tracks.mean[seen], tracks.cov[seen], tracks.size[seen]
-        alone[self._fragments(*states, xy, noise, size)[1]] = False
-
-        rest = np.flatnonzero(alone)  # best first, as measurements_of sorted them
-        if len(rest) < 2:
-            return alone
-        mean, cov = self._motion.initial(xy[rest], noise[rest])
-        better, worse = self._fragments(mean, cov, size[rest], xy[rest], noise[rest], size[rest])
-        later = worse > better
-        for one, other in zip(rest[better[later]], rest[worse[later]], strict=True):
-            if alone[one]:
-                alone[other] = False
-        return alone
-
-    def _fragments(
-        self,
-        mean: FloatArray,
-        cov: FloatArray,
-        size: FloatArray,
-        xy: FloatArray,
-        noise: FloatArray,
-        piece: FloatArray,
-    ) -> tuple[IntArray, IntArray]:
-        """Which detections (N,) lie in the gates or at the boxes of which states (M,), both (K,).
-
-        Args:
-            mean: (M, 4)
-            cov: (M, 4, 4)
-            size: (M, 2) width and height of the states' targets, px.
-            xy: (N, 2)
-            noise: (N, 2, 2)
-            piece: (N, 2) width and height of the detections, px.
-        """
-        gated = gated_pairs(mean, cov, xy, noise, self._gate)
-        boxed = overlapping(mean[:, POSITION], (size + FRAGMENT_GAP_PX) / 2, xy, piece / 2)
-        state = np.concatenate((gated.track, boxed[0]))
-        order = np.argsort(state, kind="stable")
-        return state[order], np.concatenate((gated.detection, boxed[1]))[order]
 
     def _snapshot(self) -> Tracks:
         tracks = self._tracks

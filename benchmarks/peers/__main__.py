@@ -19,7 +19,7 @@ from benchmarks.peers.workers import Workers, interpreter
 from benchmarks.report import say
 from benchmarks.trajectories import Trajectory, read_split, read_trajectories
 from streamer.types import StreamError
-from tracking.arguments import positive_number
+from tracking.arguments import positive_count, positive_number
 from tracking.evaluate import read_names, write_report
 
 EPILOG = """\
@@ -157,28 +157,22 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("trajectories", type=Path, metavar="TRAJECTORIES_DIR", help="folder of trajectories")
     add("--output", type=Path, required=True, metavar="DIR", help="where results go")
-    add("--seeds", type=_count, default=10, metavar="N", help="scenes of each cell (10)")
+    add("--seeds", type=positive_count, default=10, metavar="N", help="scenes of each cell (10)")
     add("--seconds", type=positive_number, default=30.0, metavar="S", help="of a scene (30)")
     add("--few", action="store_true", help="half of the cells, a balanced fraction")
     candidates = "to begin tuning with (36); twice half as many follow"
-    add("--candidates", type=_count, default=36, metavar="N", help=candidates)
+    add("--candidates", type=positive_count, default=36, metavar="N", help=candidates)
     scenes = "of a frame rate, to tune on (24)"
-    add("--tuning-scenes", type=_count, default=24, metavar="N", help=scenes)
+    add("--tuning-scenes", type=positive_count, default=24, metavar="N", help=scenes)
     seconds = "of a scene to tune on (15)"
     add("--tuning-seconds", type=positive_number, default=15.0, metavar="S", help=seconds)
     add("--tuned", type=Path, metavar="FILE", help="tuned.json of an earlier run: do not tune")
     only = "only these trackers (all)"
     add("--only", nargs="+", choices=[row.key for row in ROWS], metavar="TRACKER", help=only)
-    add("--jobs", type=_count, default=1, metavar="N", help="processes at a time (1)")
+    add("--jobs", type=positive_count, default=1, metavar="N", help="processes at a time (1)")
     add("--train", type=Path, metavar="FILE", help="names of trajectories to tune on, one a line")
     add("--test", type=Path, metavar="FILE", help="names of those to compare on")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

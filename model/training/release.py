@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--picture-size",
         type=int,
         metavar="PX",
-        help="whole pictures are seen with the attention grid of this side (as they have it)",
+        help="whole pictures are seen with the attention grid of this side, and much larger ones "
+        "are scanned in windows of it (as they have it)",
     )
     made.add_argument(
         "--recentre",
