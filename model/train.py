@@ -75,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         f"--pack {' '.join(map(str, crops.sizes))})")  # fmt: skip
     add("--warped", type=float, default=crops.warped, metavar="SHARE",
         help="of the crops: turned by any angle, zoomed and stretched a little (0)")  # fmt: skip
+    add("--zoom", type=float, nargs=2, default=crops.zoom, metavar=("LEAST", "MOST"),
+        help="of those, by which they are magnified "
+        f"({' '.join(map(str, crops.zoom))})")  # fmt: skip
     add("--learning-rate", type=float, default=recipe.learning_rate, metavar="X",
         help=f"the highest, after the warm-up ({recipe.learning_rate:g})")  # fmt: skip
     add("--frozen-statistics", type=float, default=recipe.frozen_statistics, metavar="SHARE",
@@ -145,7 +148,7 @@ def _train(
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists() and not options.resume:
         raise ValueError(f"{output} holds a training: go on with --resume, or give another folder")
-    crops = CropSettings(warped=options.warped)
+    crops = CropSettings(warped=options.warped, zoom=tuple(options.zoom))
     if options.crop or options.data:
         crops = replace(crops, sizes=tuple(options.crop or _PUBLISHED_CROP))
     validation = None

@@ -1,6 +1,7 @@
 """Crops show what the pack holds, turned and changed alike in picture and label."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from model.training.data.crops import CropSampler, CropSettings
 from model.training.data.packs import BACKGROUND, IGNORE, TARGET, Pack
 
 PLAIN = CropSettings(sizes=(32,), share=(("clip", 1.0),), pasted=0.0)
+ZOOM = CropSettings().zoom
 
 
 def pack_of(*shapes: tuple[int, int], seed: int = 0) -> Pack:
@@ -129,6 +131,12 @@ def test_shares_that_are_none_are_refused(name: str, share: float) -> None:
         CropSettings(**{name: share})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("zoom", [(0.0, 1.0), (2.0, 1.0), (1.0, math.inf), (math.nan, 1.0)])
+def test_zooms_that_are_none_are_refused(zoom: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="expected a number above 0 and one that is not smaller"):
+        CropSettings(zoom=zoom)
+
+
 def test_a_pack_without_what_the_crops_shall_show_is_refused() -> None:
     with pytest.raises(ValueError, match="holds none of"):
         CropSampler(pack_of((40, 40)), CropSettings(share=(("scene", 1.0),)))
@@ -176,7 +184,9 @@ class TestWarping:
     @given(seed=st.integers(0, 999))
     @settings(deadline=None, max_examples=40)
     def test_the_pivot_stays_and_areas_grow_as_asked(self, seed: int) -> None:
-        drawn = Warps.drawn(np.array([1]), np.array([[20.0, 28.0]]), np.random.default_rng(seed))
+        drawn = Warps.drawn(
+            np.array([1]), np.array([[20.0, 28.0]]), ZOOM, np.random.default_rng(seed)
+        )
         picture, label, warped_picture, warped_label = self.warped(drawn.matrix[0], (20.0, 28.0))
         assert warped_label[20, 28] == TARGET
         assert warped_picture[20, 28] == pytest.approx(picture[20, 28], abs=0.1)
@@ -186,6 +196,19 @@ class TestWarping:
         # Where it is labelled there is the disc, and nowhere else.
         assert warped_picture[warped_label == TARGET].min() > 105
         assert warped_picture[inside & (warped_label == BACKGROUND)].max() < 130
+
+    @given(zoom=st.tuples(st.floats(0.2, 5), st.floats(1, 4)), seed=st.integers(0, 999))
+    @settings(deadline=None, max_examples=40)
+    def test_crops_are_magnified_as_much_as_asked(
+        self, zoom: tuple[float, float], seed: int
+    ) -> None:
+        least, more = zoom
+        drawn = Warps.drawn(
+            np.arange(20), np.zeros((20, 2)), (least, least * more), np.random.default_rng(seed)
+        )
+        magnified = 1 / np.sqrt(np.linalg.det(drawn.matrix))
+        assert (magnified >= least * (1 - 1e-9)).all()
+        assert (magnified <= least * more * (1 + 1e-9)).all()
 
     def test_what_no_camera_saw_is_ignored_and_so_is_what_was(self) -> None:
         half = np.eye(2) * 2.0  # twice as far away: half the picture is made up
@@ -206,9 +229,12 @@ class TestWarping:
     def test_a_target_of_one_pixel_keeps_its_label(self, row: int, column: int, seed: int) -> None:
         pictures, labels = torch.full((1, 33, 33), 50.0), torch.zeros(1, 33, 33).byte()
         pictures[0, row, column], labels[0, row, column] = 150.0, TARGET
-        drawn = Warps.drawn(np.array([0]), np.array([[16.0, 16.0]]), np.random.default_rng(seed))
+        drawn = Warps.drawn(
+            np.array([0]), np.array([[16.0, 16.0]]), ZOOM, np.random.default_rng(seed)
+        )
         warp(pictures, labels, drawn)
-        brightest = np.unravel_index(int(pictures.argmax()), (33, 33))
+        shown = pictures.masked_fill(labels == IGNORE, 0.0)  # a mirror image may be brighter
+        brightest = np.unravel_index(int(shown.argmax()), (33, 33))
         assert labels[0][brightest] == TARGET
         assert 1 <= int((labels == TARGET).sum()) <= 8
 

@@ -33,13 +33,18 @@ class Warps:
 
     @classmethod
     def drawn(
-        cls, crop: NDArray[np.int64], pivot: NDArray[np.float64], rng: np.random.Generator
+        cls,
+        crop: NDArray[np.int64],
+        pivot: NDArray[np.float64],
+        zoom: tuple[float, float],
+        rng: np.random.Generator,
     ) -> Warps:
-        """One for each of those crops: turned by any angle that quarter turns leave, zoomed and
-        stretched a little."""
+        """One for each of those crops: turned by any angle that quarter turns leave, zoomed within
+        the two factors, all of them equally often by their logarithm, and stretched a little."""
         count = len(crop)
         angle = rng.uniform(-math.pi / 4, math.pi / 4, count)
-        scale = np.exp(-rng.uniform(-0.25, 0.5, count))
+        least, most = np.log(zoom)
+        scale = np.exp(-rng.uniform(least, most, count))
         stretch = np.exp(rng.normal(0, 0.06, (count, 1, 1)) * np.array([1, -1]))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         return cls(crop, scale[:, None, None] * turn.transpose(2, 0, 1) * stretch, pivot)

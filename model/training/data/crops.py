@@ -8,6 +8,7 @@ batch at once.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +56,18 @@ class CropSettings:
     """Share of crops that get one to three synthetic point targets."""
     warped: float = 0.0
     """Share of crops that are turned by any angle, zoomed and stretched a little."""
+    zoom: tuple[float, float] = (0.78, 1.65)
+    """Least and most by which those are magnified."""
 
     def __post_init__(self) -> None:
         for name in ("hard", "centred", "pasted", "warped"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise ValueError(f"the share of {name} crops is {share:g}, expected 0 to 1")
+        if not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
+            raise ValueError(
+                f"crops are zoomed {self.zoom[0]:g} to {self.zoom[1]:g} times, expected a number "
+                "above 0 and one that is not smaller"
+            )
         sizes = self.sizes
         if (
             not sizes
@@ -146,7 +154,7 @@ class CropSampler:
         if self._settings.warped:
             turned = np.flatnonzero(rng.random(count) < self._settings.warped)
             anchors = np.array([cut.anchor for cut in cuts], dtype=np.float64)
-            warp(pictures, labels, Warps.drawn(turned, anchors[turned], rng))
+            warp(pictures, labels, Warps.drawn(turned, anchors[turned], self._settings.zoom, rng))
         sensor = SensorChange.drawn(count, rng)
         generator = torch.Generator(self._device).manual_seed(int(rng.integers(1 << 62)))
         change_sensor(pictures, sensor, generator)
