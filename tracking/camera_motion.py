@@ -159,10 +159,14 @@ class CameraMotion:
         if before.image.shape != image.shape or before.image.dtype != image.dtype:
             self._known = None
             return self._lost(image)
-        if self._known is not None and (motion := self._between(self._known, now)) is not None:
-            self._unread, self._known = 0, None
-            return motion
         motion = self._between(before, now)
+        again = None if self._known is None else self._between(self._known, now)
+        if again is not None and self._known is not None:
+            # Another place may lie on the known one in a way: on itself it lies better.
+            likeness_of_last = -1.0 if motion is None else _likeness(motion, before, now)
+            if _likeness(again, self._known, now) > likeness_of_last:
+                self._unread, self._known = 0, None
+                return again
         if motion is None:
             return self._lost(image, before)
         if not now.sketch.detail.any():  # blank pictures are alike, and tell nothing
@@ -212,20 +216,23 @@ def _registered(before: _Seen, now: _Seen) -> FloatArray | None:
     ):
         if warp is None:
             continue
-        aligned = _aligned_likeness(warp, before.sketch, now.sketch)
+        aligned = _likeness(Motion(warp, still=False), before, now)
         if aligned >= _LEAST_LIKENESS and 1 - aligned <= share * (1 - unmoved):
             return warp
     # As alike as that, and no more by any motion: what differs is noise.
     return _identity() if unmoved >= ALIKE else None
 
 
-def _aligned_likeness(warp: FloatArray, before: Sketch, now: Sketch) -> float:
-    """How alike the pictures are, -1..1, once the warp is undone, where both show the scene."""
-    reduced_warp = enlarged(warp, 1 / before.factor)
-    height, width = before.detail.shape
+def _likeness(motion: Motion, before: _Seen, now: _Seen) -> float:
+    """How alike the pictures are, -1..1, once the motion is undone, where both show the scene."""
+    earlier, detail = before.sketch.detail, now.sketch.detail
+    if motion.still:
+        return likeness(earlier, detail)
+    reduced_warp = enlarged(motion.warp, 1 / before.sketch.factor)
+    height, width = earlier.shape
     ahead, seen = (
         np.asarray(cv2.warpAffine(each, reduced_warp, (width, height)), dtype=np.float32)
-        for each in (before.detail, np.ones_like(before.detail))
+        for each in (earlier, np.ones_like(earlier))
     )
     both = (seen > 0.99).astype(np.float32)
-    return likeness(ahead * both, now.detail * both)
+    return likeness(ahead * both, detail * both)

@@ -166,6 +166,29 @@ def test_another_scene_is_no_motion() -> None:
     assert motions[2].sigma_px > 3
 
 
+def tree_line(row: int, seed: int) -> FloatArray:
+    """(H, W) a sky over a line of hot trees, whose foot is at a row, and a field."""
+    rng = np.random.default_rng(seed)
+    tops = row - 18 + 3 * cv2.GaussianBlur(rng.normal(0, 4, (1, WIDTH)), (0, 0), 3)
+    y = np.arange(HEIGHT)[:, None]
+    field = cv2.GaussianBlur(rng.normal(0, 40, (HEIGHT, WIDTH)), (0, 0), 3)
+    return np.where(y < tops, 90.0 - 60 * (y > tops - 25), np.where(y < row, 240.0, 140.0 + field))
+
+
+def test_another_place_that_looks_like_the_last_is_a_cut() -> None:
+    """One tree line lies on another in a way; it lies on itself far better."""
+    camera = CameraMotion("auto")
+    pictures = [(tree_line(170, 1), 1.0)] * 2 + [(tree_line(210, 20), s) for s in (20.0, 1.1, 1.1)]
+    motions = []
+    for clean, sigma in pictures:  # the first of the other place is noisy
+        noise = np.random.default_rng(int(10 * sigma) + 3).normal(0, sigma, clean.shape)
+        picture = np.clip(clean + noise, 0, 255).astype(np.uint8)
+        motions.append(camera.estimate(picture, NO_BOXES))
+    assert [motion.trusted for motion in motions] == [True, True, False, True, True]
+    assert [motion.cut for motion in motions] == [False, False, False, True, False]
+    assert all(motion.still for motion in motions[3:])
+
+
 def test_a_picture_that_cannot_be_read_is_passed_over() -> None:
     """What follows it lies on what was before: no motion is missed, whatever the camera did."""
     rng = np.random.default_rng(5)
