@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     add("--crop", type=int, nargs="+", metavar="PX",
         help=f"sides of crops, one of them a step (--data {_PUBLISHED_CROP[0]}, "
         f"--pack {' '.join(map(str, crops.sizes))})")  # fmt: skip
+    add("--copied", type=float, default=crops.copied, metavar="SHARE",
+        help="of the crops: with a target of another picture in them, turned, zoomed and dimmed "
+        "(0)")  # fmt: skip
     add("--warped", type=float, default=crops.warped, metavar="SHARE",
         help="of the crops: turned by any angle, zoomed and stretched a little (0)")  # fmt: skip
     add("--zoom", type=float, nargs=2, default=crops.zoom, metavar=("LEAST", "MOST"),
@@ -148,7 +151,7 @@ def _train(
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists() and not options.resume:
         raise ValueError(f"{output} holds a training: go on with --resume, or give another folder")
-    crops = CropSettings(warped=options.warped, zoom=tuple(options.zoom))
+    crops = CropSettings(copied=options.copied, warped=options.warped, zoom=tuple(options.zoom))
     if options.crop or options.data:
         crops = replace(crops, sizes=tuple(options.crop or _PUBLISHED_CROP))
     validation = None

@@ -67,18 +67,25 @@ def warp(pictures: Tensor, labels: Tensor, warps: Warps) -> None:
     size = pictures.shape[-1]
     pivot = 2 * warps.pivot[:, ::-1, None] / (size - 1) - 1  # (K, 2, 1) x and y, -1 to 1
     matrix = np.concatenate([warps.matrix, pivot - warps.matrix @ pivot], axis=2)
-    places = F.affine_grid(_tensor(matrix, device), [len(which), 1, size, size], align_corners=True)
+    places = F.affine_grid(
+        as_tensor(matrix, device), [len(which), 1, size, size], align_corners=True
+    )
     old, truth = pictures[which][:, None], labels[which][:, None]
     bilinear = partial(F.grid_sample, grid=places, padding_mode="reflection", align_corners=True)
     pictures[which] = bilinear(old)[:, 0]
-    # Interpolated, not nearest: an outline of a few pixels must not jump by one. Half of what is
-    # the most around, for a target of one pixel may fall between four.
+    # Interpolated, not nearest: an outline of a few pixels must not jump by one.
     share = bilinear((truth == TARGET).float())[:, 0]
-    target = share > 0.5 * F.max_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
+    target = target_where_most(share)
     ignored = bilinear((truth == IGNORE).float())[:, 0] > 0
     outside = (places.abs() > 1 + 1e-6).any(dim=3)
     made = torch.where(target, TARGET, BACKGROUND).masked_fill(outside | ignored, IGNORE)
     labels[which] = made.to(labels.dtype)
+
+
+def target_where_most(share: Tensor) -> Tensor:
+    """(N, S, S) True where an interpolated mask, (N, S, S) 0..1, has half of what is the most
+    around: a target of one pixel may fall between four."""
+    return share > 0.5 * F.max_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +119,14 @@ def change_sensor(pictures: Tensor, change: SensorChange, generator: torch.Gener
         generator: of the noise; on the pictures' device.
     """
     device = pictures.device
-    gain, offset = (_tensor(v, device)[:, None, None] for v in (change.gain, change.offset))
+    gain, offset = (as_tensor(v, device)[:, None, None] for v in (change.gain, change.offset))
     mean = pictures.mean(dim=(1, 2), keepdim=True)
     pictures.sub_(mean).mul_(gain).add_(mean + offset)
     noisy = np.flatnonzero(change.noise)
     shape = (len(noisy), *pictures.shape[1:])
     white = torch.randn(shape, generator=generator, device=device)
     which = torch.from_numpy(noisy).to(device)
-    pictures[which] += white * _tensor(change.noise[noisy], device)[:, None, None]
+    pictures[which] += white * as_tensor(change.noise[noisy], device)[:, None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +173,10 @@ def paste_targets(pictures: Tensor, labels: Tensor, targets: PointTargets) -> No
 
     around, truth = pictures[window], labels[window]  # (K, 13, 13)
     free = (truth == BACKGROUND).all(dim=2).all(dim=1)
-    amplitude = _tensor(targets.contrast, device) * _clutter(around) * free
-    sigma = _tensor(targets.sigma, device)[:, None] * math.sqrt(2)
+    amplitude = as_tensor(targets.contrast, device) * clutter(around) * free
+    sigma = as_tensor(targets.sigma, device)[:, None] * math.sqrt(2)
     edges = torch.arange(-_REACH_PX - 0.5, _REACH_PX + 1.0, device=device)
-    off = _tensor(targets.centre - whole, device)
+    off = as_tensor(targets.centre - whole, device)
     along_y, along_x = (
         torch.diff(torch.erf((edges - off[:, axis, None]) / sigma), dim=1) for axis in (0, 1)
     )
@@ -180,7 +187,7 @@ def paste_targets(pictures: Tensor, labels: Tensor, targets: PointTargets) -> No
     labels[window] = truth.masked_fill(shown, TARGET)
 
 
-def _clutter(windows: Tensor) -> Tensor:
+def clutter(windows: Tensor) -> Tensor:
     """(K,) grey levels that a target in the middle of (K, H, W) has to stand out from."""
     padded = F.pad(windows[:, None], (1, 1, 1, 1), mode="replicate")
     neighbours = F.unfold(padded, 3)  # (K, 9, H W)
@@ -191,5 +198,6 @@ def _clutter(windows: Tensor) -> Tensor:
     return torch.maximum(noise, spread).clamp(min=1.5)
 
 
-def _tensor(values: NDArray[np.float64], device: torch.device) -> Tensor:
+def as_tensor(values: NDArray[np.float64], device: torch.device) -> Tensor:
+    """The numbers as float32 on the device."""
     return torch.from_numpy(values.astype(np.float32)).to(device)

@@ -24,7 +24,11 @@ from model.training.data.augment import (
     paste_targets,
     warp,
 )
+from model.training.data.copies import TargetBank
 from model.training.data.packs import FLOCK, IGNORE, TARGET, Pack
+
+_REAL = ("clip", FLOCK, "nuaa")
+"""Collections whose targets a camera saw."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,9 +47,9 @@ class CropSettings:
     share: tuple[tuple[str, float], ...] = (
         ("clip", 0.3),
         (FLOCK, 0.1),
-        ("nuaa", 0.15),
-        ("scene", 0.35),
-        ("background", 0.1),
+        ("nuaa", 0.2),
+        ("scene", 0.2),
+        ("background", 0.2),
     )
     """How much of a batch each collection gives; a collection the pack lacks is left out."""
     hard: float = 0.3
@@ -54,13 +58,15 @@ class CropSettings:
     """Share of the other crops that lie around a target, where the picture has one."""
     pasted: float = 0.35
     """Share of crops that get one to three synthetic point targets."""
+    copied: float = 0.0
+    """Share of crops that get a target of another picture, where it stands out."""
     warped: float = 0.0
     """Share of crops that are turned by any angle, zoomed and stretched a little."""
     zoom: tuple[float, float] = (0.78, 1.65)
     """Least and most by which those are magnified."""
 
     def __post_init__(self) -> None:
-        for name in ("hard", "centred", "pasted", "warped"):
+        for name in ("hard", "centred", "pasted", "copied", "warped"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise ValueError(f"the share of {name} crops is {share:g}, expected 0 to 1")
         if not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
@@ -129,6 +135,7 @@ class CropSampler:
             kind: [which for which in self._places if pack.kinds[which] == kind]
             for kind in self._kinds
         }
+        self._bank = TargetBank(pack, _REAL, self._device) if settings.copied else None
         self._targets = [np.argwhere(label == TARGET) for label in pack.labels]
         self._shapes = [image.shape for image in pack.images]
         self._starts = np.cumsum([0, *(image.size for image in pack.images)])
@@ -155,6 +162,9 @@ class CropSampler:
             turned = np.flatnonzero(rng.random(count) < self._settings.warped)
             anchors = np.array([cut.anchor for cut in cuts], dtype=np.float64)
             warp(pictures, labels, Warps.drawn(turned, anchors[turned], self._settings.zoom, rng))
+        if self._bank is not None:
+            copied = np.flatnonzero(rng.random(count) < self._settings.copied)
+            self._bank.paste(pictures, labels, self._bank.drawn(copied, size, rng))
         sensor = SensorChange.drawn(count, rng)
         generator = torch.Generator(self._device).manual_seed(int(rng.integers(1 << 62)))
         change_sensor(pictures, sensor, generator)
