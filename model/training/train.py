@@ -73,6 +73,7 @@ class Training:
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.sampler = CropSampler(pack, recipe.crops, self.device)
+        self.normalisation = pack.mean, pack.std
         self.origin: dict[str, object] = {}
         """What it was trained on and from, for the weights to tell; JSON."""
         self.step = 0
@@ -83,7 +84,8 @@ class Training:
         """The step after which the last validation was."""
 
     def finetune_from(self, weights: Path) -> None:
-        """Start from other weights' parameters; from those of half the width, widened.
+        """Start from other weights' parameters, and normalise pictures as they do; from those of
+        half the width, widened.
 
         Raises:
             WeightsError: they cannot be read.
@@ -100,6 +102,7 @@ class Training:
             )
         self.network.load_state_dict(loaded.state_dict())
         self.average.load_state_dict(loaded.state_dict())
+        self.normalisation = start.info.mean, start.info.std
         self.origin["from"] = f"{start.info.name}, sha256 {file_sha256(weights)}"
 
     def advance(self) -> float:
@@ -113,7 +116,9 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate_at(self.step)
         rng = np.random.default_rng((recipe.seed, world.rank, self.step))
-        x, label = self.sampler.batch(recipe.batch // world.size, rng)
+        grey, label = self.sampler.batch(recipe.batch // world.size, rng)
+        mean, std = self.normalisation
+        x = (grey - mean) / std
         x = x.contiguous(memory_format=torch.channels_last)
         target, weight = (label == TARGET).float(), (label != IGNORE).float()
 
@@ -172,6 +177,7 @@ class Training:
             "best_iou": self.best_iou,
             "best_step": self.best_step,
             "validated": self.validated,
+            "normalisation": self.normalisation,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -209,14 +215,15 @@ class Training:
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.best_iou, self.best_step = float(state["best_iou"]), int(state["best_step"])
         self.validated = int(state["validated"])
+        self.normalisation = tuple(state.get("normalisation", self.normalisation))
 
     def weights(self) -> LoadedNetwork:
         """The moving average, as a network that carries what must travel with it."""
         info = NetworkInfo(
             name=self.recipe.name,
             width=self.recipe.width,
-            mean=self.pack.mean,
-            std=self.pack.std,
+            mean=self.normalisation[0],
+            std=self.normalisation[1],
             picture_size=max(self.recipe.crops.sizes),
             threshold=0.5,
             recipe={

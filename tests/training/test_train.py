@@ -217,6 +217,24 @@ def test_a_training_may_start_from_weights_of_half_its_width(pack: Pack, tmp_pat
         Training(pack, replace(RECIPE, width=12)).finetune_from(tmp_path / "narrow.safetensors")
 
 
+def test_pictures_are_normalised_as_the_weights_it_starts_from_are_used_to(
+    pack: Pack, tmp_path: Path
+) -> None:
+    first = Training(replace(pack, mean=100.0, std=30.0), RECIPE)
+    first.save_weights(tmp_path / "first.safetensors")
+    on_their_own = Training(pack, RECIPE)
+    for training in (again := Training(pack, RECIPE)), on_their_own:
+        training.finetune_from(tmp_path / "first.safetensors")
+    assert (again.weights().info.mean, again.weights().info.std) == (100.0, 30.0)
+    on_their_own.normalisation = pack.mean, pack.std
+    assert again.advance() != on_their_own.advance()
+    again.save_checkpoint(tmp_path / "checkpoint.pt")
+    resumed = Training(pack, RECIPE)
+    resumed.resume(tmp_path / "checkpoint.pt")
+    assert resumed.weights().info.mean == 100.0
+    assert resumed.advance() == again.advance()
+
+
 def test_the_loss_falls_with_the_answer_and_does_not_look_where_it_must_not() -> None:
     target = torch.zeros(1, 1, 8, 8)
     target[..., 3:5, 3:5] = 1

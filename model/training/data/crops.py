@@ -115,7 +115,6 @@ class CropSampler:
     ) -> None:
         self._settings = settings
         self._device = torch.device(device)
-        self._mean, self._std = pack.mean, pack.std
         self._members = {
             kind: [i for i, have in enumerate(pack.kinds) if have == kind]
             for kind, _ in settings.share
@@ -151,7 +150,7 @@ class CropSampler:
             rng: decides everything.
 
         Returns:
-            (N, 1, S, S) normalised float32 pictures and (N, 1, S, S) uint8 labels, on the device.
+            (N, 1, S, S) float32 grey levels, 0..255, and (N, 1, S, S) uint8 labels, on the device.
         """
         sizes = self._settings.sizes
         size = sizes[int(rng.integers(len(sizes)))]
@@ -171,8 +170,7 @@ class CropSampler:
         chosen = rng.random(count) < self._settings.pasted
         for more in _rounds(np.where(chosen, rng.integers(1, 4, count), 0)):
             paste_targets(pictures, labels, PointTargets.drawn(more, size, rng))
-        pictures = (pictures.clamp_(0, 255) - self._mean) / self._std
-        return pictures[:, None], labels[:, None]
+        return pictures.clamp_(0, 255)[:, None], labels[:, None]
 
     def _draw(self, size: int, rng: np.random.Generator) -> _Cut:
         which, place = self._where(rng)
