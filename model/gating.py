@@ -197,20 +197,24 @@ def bright_spots(image: Image, gain: float, contrast: float, most: int) -> Float
     Returns:
         (K, 2) x, y, px.
     """
-    grey: NDArray[np.float32] = np.multiply(image, gain, dtype=np.float32)
     # The optics blur even a point over several pixels: what no neighbour shares is a stuck pixel.
-    grey = np.minimum(grey, cv2.dilate(grey, _NEIGHBOURS))
+    shared = np.minimum(image, cv2.dilate(image, _NEIGHBOURS))
+    grey: NDArray[np.float32] = np.multiply(shared, gain, dtype=np.float32)
     spot = cv2.GaussianBlur(grey, (0, 0), _TARGET_SIGMA_PX)
     square = (_SURROUND_PX, _SURROUND_PX)
     mean = cv2.blur(spot, square)
-    variance = cv2.sqrBoxFilter(spot, cv2.CV_32F, square) - mean * mean
-    height = spot - mean
-    significance = height / np.sqrt(np.maximum(variance, 1.0))
-    highest = cv2.dilate(significance, np.ones((9, 9), dtype=np.uint8))
+    squares = cv2.sqrBoxFilter(spot, cv2.CV_32F, square)
+    height = cv2.subtract(spot, mean)
+    # Few pixels rise so far, and the rest is worked out for those alone.
+    risen = np.flatnonzero(height >= _MIN_CONTRAST_LEVELS)
+    variance = squares.ravel()[risen] - np.square(mean.ravel()[risen])
+    ratio = height.ravel()[risen] / np.sqrt(np.maximum(variance, 1.0))
     # A lone point is part of its own square, so its significance ends at about 5.3.
-    chosen = (
-        (significance == highest) & (significance >= contrast) & (height >= _MIN_CONTRAST_LEVELS)
-    )
-    rows, columns = np.nonzero(chosen)
-    order = np.argsort(-significance[rows, columns], kind="stable")[:most]
-    return np.stack([columns[order], rows[order]], axis=1).astype(np.float64)
+    risen, ratio = risen[ratio >= contrast], ratio[ratio >= contrast]
+    significance = np.zeros_like(grey)
+    significance.ravel()[risen] = ratio
+    highest = cv2.dilate(significance, np.ones((9, 9), dtype=np.uint8)).ravel()[risen]
+    chosen = np.flatnonzero(ratio == highest)
+    chosen = chosen[np.argsort(-ratio[chosen], kind="stable")[:most]]
+    rows, columns = np.divmod(risen[chosen], image.shape[1])
+    return np.stack([columns, rows], axis=1).astype(np.float64)

@@ -14,7 +14,7 @@ class OverlaySettings(Settings):
     """How the annotated picture looks."""
 
     min_width: int = Field(
-        960, ge=64, le=8192, description="smaller pictures are scaled up for drawing, px"
+        640, ge=64, le=8192, description="smaller pictures are scaled up for drawing, px"
     )
     trails_seconds: Seconds = Field(2.0, description="length of the trails; 0: none")
     uncertainty: bool = Field(True, description="draw the 95 % ellipse of each position")

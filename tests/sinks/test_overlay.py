@@ -152,13 +152,14 @@ def test_loose_detections_are_drawn_only_when_asked() -> None:
 def test_pictures_are_enlarged_by_an_integer_and_never_cropped(shape: tuple[int, int]) -> None:
     image = np.full(shape, 77, np.uint8)
     picture = Overlay(OverlaySettings(contrast="none")).draw(result_of(image=image))
-    scale = drawing_scale(shape[1], shape[0], 960)
+    least = OverlaySettings().min_width
+    scale = drawing_scale(shape[1], shape[0], least)
     height, width = shape[0] * scale, shape[1] * scale
     assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
     assert (picture[:height, :width] == 77).all()
     assert 0 <= picture.shape[1] - width <= 1
     assert picture.shape[0] - height < 80  # the status line
-    assert width >= 960 or (scale + 1) * max(shape) > MAX_SIDE
+    assert width >= least or (scale + 1) * max(shape) > MAX_SIDE
 
 
 def test_a_new_size_starts_afresh() -> None:
