@@ -45,7 +45,7 @@ $(PEERS)/%/.ready: benchmarks/peers/environments/%.txt
 
 # Faults, damage and hours: docs/reliability.md says what each shows.
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow -s -v tests/pipeline tests/sources tests/sinks \
+	$(BIN)/python -m pytest -m slow -s -v tests/pipeline tests/sources tests/sinks tests/tracking \
 		tests/model/test_weights_fuzz.py tests/test_*.py
 
 $(VENV)/bin/python:
