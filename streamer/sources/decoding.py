@@ -14,6 +14,9 @@ from av.video.stream import VideoStream
 from streamer.sources.base import Corrupt
 from streamer.types import StreamError
 
+METADATA_ERRORS = "replace"
+"""What PyAV does where a title is no UTF-8: by itself it refuses the whole stream."""
+
 _USUAL_FPS = 25.0
 _REMEMBERED_PACKETS = 64  # more than a decoder holds back
 _HEALED_AFTER_FRAMES = 300  # streams without key frames refresh the picture bit by bit

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media import number_in, numbered, write_video
+from media import number_in, numbered, with_latin_title, write_video
 
 from configs.schema import SourceSettings
 from streamer.sources.network import NetworkSource
@@ -213,6 +213,25 @@ def test_a_protocol_that_this_ffmpeg_lacks_is_said_once_and_for_all() -> None:
         assert "was built without srt" in str(failure.value)
     else:
         assert "Protocol not found" not in str(failure.value)
+
+
+def test_a_title_in_another_encoding_is_no_reason_to_refuse_a_stream(tmp_path: Path) -> None:
+    images = [numbered(index) for index in range(5)]
+    path = with_latin_title(write_video(tmp_path / "a.avi", images, codec="mpeg4"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(path.read_bytes())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stream = source(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        stream.open()
+        assert stream.read() is not None
+        stream.close()
+        thread.join()
 
 
 def test_a_read_before_open_is_refused() -> None:
