@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from media import number_in, numbered, write_video
@@ -15,7 +16,7 @@ from configs.schema import SourceSettings, TrackerSettings
 from streamer.reader import Timeline
 from streamer.sources.clock import StreamClock
 from streamer.sources.video import VideoSource
-from streamer.types import Detections, Frame, StreamError
+from streamer.types import Detections, Frame, PermanentError, StreamError
 from tracking import build_tracker
 
 FRAMES, KEY_EVERY = 60, 15
@@ -201,6 +202,23 @@ def test_a_stream_that_changes_in_the_middle_is_read_on(tmp_path: Path, second: 
     assert [number_in(frame.image) for frame in frames] == list(range(40))
     assert [frame.image.shape for frame in frames] == [(48, 64)] * 20 + [size] * 20
     assert all(b.pts_seconds > a.pts_seconds for a, b in pairwise(frames))
+
+
+def test_pictures_of_more_than_8k_are_refused_in_one_line(tmp_path: Path) -> None:
+    """MJPEG says its size in every picture, so a stream may turn to any."""
+
+    def jpeg(height: int, width: int) -> bytes:
+        return cv2.imencode(".jpg", np.zeros((height, width), np.uint8))[1].tobytes()
+
+    small, huge = jpeg(48, 64), jpeg(5000, 8000)
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(huge + small)
+    with pytest.raises(PermanentError, match=r"a\.mjpeg has pictures of 8000x5000 px: more than"):
+        VideoSource(str(path), SourceSettings(), "huge").open()
+    path.write_bytes(small * 3 + huge + small * 3)
+    frames, corrupt = read(path)
+    assert [frame.image.shape for frame in frames] == [(48, 64)] * 6
+    assert corrupt == 1
 
 
 def test_a_stream_without_timestamps_is_timed_by_its_frame_rate(tmp_path: Path) -> None:
