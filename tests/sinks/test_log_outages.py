@@ -227,6 +227,18 @@ def test_a_bug_in_the_thread_that_flushes_is_raised_after_the_last_line_too(
     sink.close()
 
 
+def test_a_file_that_is_given_up_takes_none_of_another_disk_along(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    file = DiskFile(folder / "annotated.mp4", Disk(folder))
+    folder.rename(tmp_path / "pulled out")
+    folder.mkdir()
+    (folder / "annotated.mp4").write_text("of last month")
+    file.delete()
+    assert (folder / "annotated.mp4").read_text() == "of last month"
+    assert file.closed
+
+
 def test_what_comes_at_the_end_is_tried_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
