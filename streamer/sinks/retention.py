@@ -132,6 +132,8 @@ class Retention:
         mark = None
         with contextlib.suppress(OSError):  # it cannot be known again: it stays
             mark = _mark(path)
+        if mark is not None and mark[0] != size:  # another disk is there already
+            mark = None
         heapq.heappush(self._finished, (end, next(self._numbers), path, size, mark))
         self._total += size
         self.enforce(end)

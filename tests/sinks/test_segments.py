@@ -187,6 +187,18 @@ def test_what_lies_at_the_place_of_a_finished_file_by_now_is_never_deleted(
     assert caplog.text.count("it stays") == 2
 
 
+def test_a_file_that_ends_when_its_disk_is_away_already_takes_no_other_along(
+    tmp_path: Path,
+) -> None:
+    retention = Retention(Limits(keep_seconds=3600))
+    path = tmp_path / "annotated.mp4"
+    path.write_text("of last month")
+    retention.finish(path, 7, 0.0)
+    retention.enforce(7200.0)
+    assert path.read_text() == "of last month"
+    assert retention.deleted == 0
+
+
 def test_a_file_that_cannot_be_deleted_is_tried_again_and_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
