@@ -14,9 +14,7 @@ _REST = r"(?:(?:(?!://)[^@\n])*@)*"
 _USER_INFO = re.compile(rf"(://)\S*@{_REST}|(%3A%2F%2F)\S*(%40)", re.IGNORECASE)
 # "user:something" that is no port and has no "@" before white space: a password with a space in it,
 # or an address cut off in the middle of one. The scheme may be mistyped: "rtsp//".
-_LOOSE_USER_INFO = re.compile(
-    rf"(:?//)[^\s/@:\[\]]*:(?!\d{{0,5}}(?:\W|\Z))(?:[^@\n]*@{_REST}|\S*)"
-)
+_LOOSE_USER_INFO = re.compile(rf"(:?//)[^\s/@:\[\]]*:(?!\d{{0,5}}(?:\W|\Z))(?:[^@\n]*@{_REST}|\S*)")
 # "user:password@" without "://" before it: an address without its scheme, or with a mistyped one.
 _BARE_USER_INFO = re.compile(r"[^\s/:@'\"(=,]*:(?!//)\S*@")
 _PARAMETER = re.compile(
