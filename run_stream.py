@@ -251,6 +251,7 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
                 summarise(name)
 
         with ExitStack() as ending:  # whatever fails here, the rest is done all the same
+            ending.callback(kill_programs)  # of a sink that hung and was given up
             ending.callback(detector.close)
             if window is not None:
                 ending.callback(window.close)

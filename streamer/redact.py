@@ -8,10 +8,13 @@ HIDDEN = "***"
 
 # Up to the LAST "@" before white space: a password may hold any character that its owner forgot to
 # percent-encode, "/" and "@" among them. The second form is an address that was itself encoded.
-_USER_INFO = re.compile(r"(://)\S*@|(%3A%2F%2F)\S*(%40)", re.IGNORECASE)
+# Where that is not the last one of the line, what lies between may be the end of a password with
+# white space in it, unless another address begins there.
+_REST = r"(?:(?:(?!://)[^@\n])*@)*"
+_USER_INFO = re.compile(rf"(://)\S*@{_REST}|(%3A%2F%2F)\S*(%40)", re.IGNORECASE)
 # "user:something" that is no port and has no "@" before white space: a password with a space in it,
 # or an address cut off in the middle of one. The scheme may be mistyped: "rtsp//".
-_LOOSE_USER_INFO = re.compile(r"(:?//)[^\s/@:\[\]]*:(?!\d{0,5}(?:\W|\Z))(?:[^@\n]*@|\S*)")
+_LOOSE_USER_INFO = re.compile(rf"(:?//)[^\s/@:\[\]]*:(?!\d{{0,5}}(?:\W|\Z))(?:[^@\n]*@{_REST}|\S*)")
 # "user:password@" without "://" before it: an address without its scheme, or with a mistyped one.
 _BARE_USER_INFO = re.compile(r"[^\s/:@'\"(=,]*:(?!//)\S*@")
 _PARAMETER = re.compile(

@@ -23,6 +23,10 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
+MAX_PIXELS = 2**25
+"""Of a picture, whatever it comes from: 8192x4096, with which 8K fits. Larger ones are refused, as
+some dozens of pictures wait between the threads and must not fill the memory."""
+
 _HINT_SIGMAS = 3.0
 """How many standard deviations of its position a track's hint reaches."""
 

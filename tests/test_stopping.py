@@ -230,7 +230,8 @@ class Detector(QuickDetector):
             time.sleep(3600)
         return super().begin(frames)
 if {slow_disk!r}:
-    import os, streamer.sinks.disk, streamer.summary
+    import os, streamer.pipeline, streamer.sinks.disk, streamer.summary
+    streamer.pipeline.GRACE_SECONDS = 4
     streamer.sinks.disk.CLOSE_SECONDS = streamer.summary.PATIENCE_SECONDS = 0.5
     real = os.fsync
     def fsync(handle):
@@ -335,6 +336,27 @@ def test_a_disk_that_hangs_keeps_neither_the_end_nor_the_other_sources_summary(
     assert not (folder / "synthetic-2/summary.json").exists()
     assert "synthetic-2/summary.json: the disk does not answer" in stderr
     assert "Traceback" not in stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_program_of_a_sink_that_hangs_does_not_outlive_the_run(tmp_path: Path) -> None:
+    """Files are closed before the program is: one that hangs keeps it from being ended there."""
+    folder, mark = tmp_path / "out", tmp_path / "running"
+    command = f"--set=output.events.command=[sh, -c, 'echo $$ > {mark}; exec sleep 1000']"
+    patience = "--set=output.events.command_timeout_seconds=1000"
+    with start(folder, command, patience, slow_disk="/out/") as process:
+        try:
+            wait_for_lines(folder / "frames.jsonl", 110, process)  # a second: the disk hangs
+            while not mark.exists():
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "did not stop within" in stderr
+    assert not is_running(int(mark.read_text()))
 
 
 @pytest.mark.slow

@@ -157,12 +157,12 @@ class DiskFile:
                     self._file.close()
 
     def delete(self) -> None:
-        """Close the file and remove it, if it was made and nobody else removed it. Idempotent.
+        """Close the file and remove it, if it was made and still lies at its path. Idempotent.
 
         Raises:
             OSError: that cannot be done.
         """
-        mine = self._file is not None and not self.closed and not self.removed
+        mine = self.found
         try:
             self.close()
         finally:

@@ -126,10 +126,12 @@ class EventSink:
             for track_id, seen in live.items():
                 self._tell_lost(track_id, seen, "end of stream", last=True)
         finally:
-            if self._file is not None:
-                self._file.close()
-            if self._hook is not None:
-                self._hook.close()
+            try:
+                if self._file is not None:
+                    self._file.close()
+            finally:
+                if self._hook is not None:
+                    self._hook.close()
 
     def _tell_lost(self, track_id: int, seen: _Seen, reason: str, *, last: bool = False) -> None:
         self._tell(

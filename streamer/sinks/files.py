@@ -103,8 +103,13 @@ class LineFile:
         self._output.succeed(self._path)
 
     def close(self) -> None:
-        """Close the file. Idempotent."""
+        """Close the file. Idempotent.
+
+        Raises:
+            Exception: what ended the thread that flushes, since the last line.
+        """
         self._output.attempt(self._path, self._file.close)
+        self._disk.check()
 
     def _append(self, data: bytes) -> None:
         if self._output.reason is not None:

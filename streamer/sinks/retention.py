@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -64,6 +65,24 @@ class Limits:
         )
 
 
+_Mark = tuple[int, int]
+"""By its size and the time of its last change a file is known again, also on a disk that was
+plugged in anew: the disk's number changes then, and not every file system keeps the file's."""
+
+
+def _mark(path: Path) -> _Mark | None:
+    """A file's mark; None where there is no such file.
+
+    Raises:
+        OSError: that cannot be found out.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def _chosen(value: Literal["auto"] | float | None, auto: float | None) -> float | None:
     return auto if value == "auto" else value
 
@@ -75,9 +94,10 @@ def _times(value: float | None, unit: float) -> float | None:
 class Retention:
     """Knows the files that this run has finished, and deletes those that need not be kept.
 
-    Files of other runs and open files are never touched. Several writers may share one: its
-    limits then hold for all their files together. Times are by the writers' clock: of videos the
-    source's own, of logs the disk's.
+    Files of other runs and open files are never touched, not even where one lies at the path of a
+    file of ours by now: another disk may be plugged in, with the folder of an earlier run on it.
+    Several writers may share one: its limits then hold for all their files together. Times are by
+    the writers' clock: of videos the source's own, of logs the disk's.
 
     Args:
         limits: ``keep_seconds``, and ``keep_bytes``, open files included.
@@ -86,7 +106,8 @@ class Retention:
     def __init__(self, limits: Limits) -> None:
         self._seconds = limits.keep_seconds
         self._bytes = limits.keep_bytes
-        self._finished: list[tuple[float, int, Path, int]] = []  # by the time of the end: a heap
+        # By the time of the end: a heap.
+        self._finished: list[tuple[float, int, Path, int, _Mark | None]] = []
         self._numbers = itertools.count()
         self._total = 0
         self._open: dict[Path, int] = {}
@@ -100,7 +121,7 @@ class Retention:
         self.enforce(now)
 
     def finish(self, path: Path, size: int, end: float) -> None:
-        """A file is finished, and may be deleted from now on.
+        """A file is finished, closed, and may be deleted from now on.
 
         Args:
             path: of the file.
@@ -108,7 +129,12 @@ class Retention:
             end: when its last picture or line was, s.
         """
         self._open.pop(path, None)
-        heapq.heappush(self._finished, (end, next(self._numbers), path, size))
+        mark = None
+        with contextlib.suppress(OSError):  # it cannot be known again: it stays
+            mark = _mark(path)
+        if mark is not None and mark[0] != size:  # another disk is there already
+            mark = None
+        heapq.heappush(self._finished, (end, next(self._numbers), path, size, mark))
         self._total += size
         self.enforce(end)
 
@@ -121,9 +147,11 @@ class Retention:
         stuck = []
         while self._finished and self._too_much(now):
             oldest = heapq.heappop(self._finished)
-            _, _, path, size = oldest
+            _, _, path, size, mark = oldest
             try:
-                path.unlink(missing_ok=True)
+                ours = _mark(path) in (mark, None)
+                if ours:
+                    path.unlink(missing_ok=True)
             except OSError as error:
                 told = path in self._stuck
                 reason = error.strerror or error
@@ -131,11 +159,14 @@ class Retention:
                 stuck.append(oldest)
             else:
                 self._total -= size
-                self.deleted += 1
-                log.debug("deleted %s: no longer kept", path)
+                self.deleted += ours
+                if ours:
+                    log.debug("deleted %s: no longer kept", path)
+                else:
+                    log.warning("%s is not the file that was written there: it stays", path)
         for each in stuck:
             heapq.heappush(self._finished, each)
-        self._stuck |= {path for _, _, path, _ in stuck}
+        self._stuck |= {path for _, _, path, _, _ in stuck}
 
     def _too_much(self, now: float) -> bool:
         if self._seconds is not None and now - self._finished[0][0] > self._seconds:

@@ -12,7 +12,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from streamer.sources.base import Corrupt
-from streamer.types import StreamError
+from streamer.types import MAX_PIXELS, PermanentError, StreamError
+
+METADATA_ERRORS = "replace"
+"""What PyAV does where a title is no UTF-8: by itself it refuses the whole stream."""
 
 _USUAL_FPS = 25.0
 _REMEMBERED_PACKETS = 64  # more than a decoder holds back
@@ -30,7 +33,10 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
         container: opened for reading.
         address: for errors, without passwords.
 
+    A stream that turns to pictures of more than :data:`MAX_PIXELS` later is corrupt from there on.
+
     Raises:
+        PermanentError: its pictures have more.
         StreamError: it has no video, or in a codec that this FFmpeg lacks.
     """
     stream = container.streams.best("video")
@@ -40,6 +46,12 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
     context = stream.codec_context
     if context is None:
         raise StreamError(f"{address} holds video in a codec that cannot be decoded here")
+    width, height = context.width, context.height
+    if width * height > MAX_PIXELS:
+        raise PermanentError(
+            f"{address} has pictures of {width}x{height} px: more than {MAX_PIXELS} are not read"
+        )
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
     stream.thread_count = 1
     return stream
 

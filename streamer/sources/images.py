@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamer.types import Image
+from streamer.types import MAX_PIXELS, Image
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg"})
 """File name endings of pictures, in lower case."""
@@ -24,7 +24,8 @@ def read_image(path: Path) -> Image:
     is read.
 
     Raises:
-        ImageError: no such file, not a picture, or pixels that are neither 8 nor 16 bit.
+        ImageError: no such file, not a picture, more than :data:`MAX_PIXELS` of them, or pixels
+            that are neither 8 nor 16 bit.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
@@ -38,6 +39,9 @@ def read_image(path: Path) -> Image:
         raise ImageError("it is damaged or no picture") from error
     if image is None:
         raise ImageError("it is damaged or no picture")
+    height, width = image.shape[:2]
+    if height * width > MAX_PIXELS:
+        raise ImageError(f"it is {width}x{height} px, and more than {MAX_PIXELS} are not read")
     if image.ndim == 3:
         image = image[..., 0] if image.shape[2] < 3 else image[..., 2::-1]
     image = np.ascontiguousarray(image)

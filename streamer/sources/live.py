@@ -197,10 +197,11 @@ class LiveSource(BaseSource):
         first = last = None
         utc_minus_pts: float | None = None
         try:
-            for packet in container.demux(stream):
+            for packet in _packets(container, stream):
                 note_data()
-                utc_minus_pts = _utc_minus_pts(packet, utc_minus_pts)
-                for frame in decoder(packet if packet.size else None):
+                if packet is not None:
+                    utc_minus_pts = _utc_minus_pts(packet, utc_minus_pts)
+                for frame in decoder(packet):
                     if isinstance(frame, Corrupt):
                         yield frame
                         continue
@@ -218,6 +219,17 @@ class LiveSource(BaseSource):
         except av.FFmpegError as error:
             raise StreamError(f"{self.address} broke off: {reason(error)}") from error
         self._check_end(container, 0.0 if first is None or last is None else last - first)
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream
+) -> Iterator[Packet[VideoStream] | None]:
+    """The packets, and None at the end. Empty ones, as MJPEG cameras may send, are left out: they
+    would end the decoder, and nothing after them could be decoded."""
+    for packet in container.demux(stream):
+        if packet.size:
+            yield packet
+    yield None
 
 
 def _utc_minus_pts(packet: Packet[VideoStream], before: float | None) -> float | None:

@@ -9,7 +9,7 @@ import av
 from av.container import InputContainer
 
 from configs.schema import SourceSettings
-from streamer.sources.decoding import reason
+from streamer.sources.decoding import METADATA_ERRORS, reason
 from streamer.sources.live import LiveSource
 from streamer.types import PermanentError, StreamError
 
@@ -42,6 +42,7 @@ class NetworkSource(LiveSource):
                 mode="r",
                 options=options,
                 timeout=(self.open_timeout_seconds, self.read_timeout_seconds),
+                metadata_errors=METADATA_ERRORS,
             )
         except av.error.HTTPUnauthorizedError as error:
             raise PermanentError(f"{self.address} refuses this user and password") from error

@@ -15,7 +15,14 @@ from av.video.stream import VideoStream
 
 from streamer.sources.base import Corrupt, Picture, Pictures, RecordedSource
 from streamer.sources.clock import StreamClock
-from streamer.sources.decoding import Decoder, frame_period, reason, stated_seconds, video_stream
+from streamer.sources.decoding import (
+    METADATA_ERRORS,
+    Decoder,
+    frame_period,
+    reason,
+    stated_seconds,
+    video_stream,
+)
 from streamer.sources.pixels import intensity_of
 from streamer.types import StreamError
 
@@ -150,7 +157,8 @@ def open_video_file(address: str) -> InputContainer:
     try:
         empty = path.is_file() and path.stat().st_size == 0
         # "file:" and an absolute path: a name with a colon or a leading dash is still a file.
-        return av.open(f"file:{path.resolve(strict=True)}", mode="r")
+        address = f"file:{path.resolve(strict=True)}"
+        return av.open(address, mode="r", metadata_errors=METADATA_ERRORS)
     except FileNotFoundError as error:
         raise StreamError(
             f"there is no {address}: give a video file, a folder or glob of pictures, "

@@ -14,9 +14,10 @@ import pytest
 from outages import AT_ONCE, errors, fill, stale, whole_lines
 
 import streamer.sinks.disk
-from configs.schema import DiskSettings
+from configs.schema import DiskSettings, EventSettings
 from streamer.sinks.disk import Disk
 from streamer.sinks.disk_file import DiskFile
+from streamer.sinks.events import EventSink
 from streamer.sinks.files import LineFile
 
 
@@ -205,6 +206,37 @@ def test_the_thread_that_flushes_ends_with_the_last_file_while_another_is_opened
         closing.join(5)
         assert not closing.is_alive()
     assert threading.active_count() == threads
+
+
+def test_a_bug_in_the_thread_that_flushes_is_raised_after_the_last_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera that is away writes no line for hours, and then comes the end."""
+    monkeypatch.setattr(streamer.sinks.disk, "SYNC_SECONDS", 0.001)
+    threads = threading.active_count()
+    disk = Disk(tmp_path, AT_ONCE)
+    settings = EventSettings(command=("true",))
+    sink = EventSink(tmp_path / "events.jsonl", settings, "gate", disk)
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskFile, "sync_in_background", lambda file: 1 // 0)
+        assert disk._thread is not None
+        disk._thread.join(10)
+    with pytest.raises(ZeroDivisionError):
+        sink.close()
+    assert threading.active_count() == threads
+    sink.close()
+
+
+def test_a_file_that_is_given_up_takes_none_of_another_disk_along(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    file = DiskFile(folder / "annotated.mp4", Disk(folder))
+    folder.rename(tmp_path / "pulled out")
+    folder.mkdir()
+    (folder / "annotated.mp4").write_text("of last month")
+    file.delete()
+    assert (folder / "annotated.mp4").read_text() == "of last month"
+    assert file.closed
 
 
 def test_what_comes_at_the_end_is_tried_at_once(

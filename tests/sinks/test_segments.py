@@ -1,4 +1,6 @@
+import errno
 import math
+import os
 from pathlib import Path
 
 import av
@@ -164,21 +166,59 @@ def test_the_newest_file_is_never_deleted(tmp_path: Path) -> None:
     assert [numbers_in(path) for path in paths] == [list(range(50, 55))]
 
 
-def test_a_file_that_cannot_be_deleted_is_tried_again_and_told_once(
+def test_what_lies_at_the_place_of_a_finished_file_by_now_is_never_deleted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A box whose disks take turns: the other one has a folder of the same name on it."""
+    folder = tmp_path / "disk" / "out"
+    folder.mkdir(parents=True)
+    recorder = Recorder(folder / "annotated.mp4", fast(segment_seconds=1, keep_hours=3 / 3600))
+    for number in range(25):
+        recorder.write(picture(number), number / 10)
+    (tmp_path / "disk").rename(tmp_path / "pulled out")
+    folder.mkdir(parents=True)
+    names = ("annotated.mp4", "annotated-0002.mp4")
+    for name in names:
+        (folder / name).write_text("of last month")
+    for number in range(25, 100):
+        recorder.write(picture(number), number / 10)
+    recorder.close()
+    assert [(folder / name).read_text() for name in names] == ["of last month"] * 2
+    assert caplog.text.count("it stays") == 2
+
+
+def test_a_file_that_ends_when_its_disk_is_away_already_takes_no_other_along(
+    tmp_path: Path,
+) -> None:
+    retention = Retention(Limits(keep_seconds=3600))
+    path = tmp_path / "annotated.mp4"
+    path.write_text("of last month")
+    retention.finish(path, 7, 0.0)
+    retention.enforce(7200.0)
+    assert path.read_text() == "of last month"
+    assert retention.deleted == 0
+
+
+def test_a_file_that_cannot_be_deleted_is_tried_again_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     retention = Retention(Limits(keep_seconds=3600))
     paths = [tmp_path / name for name in ("first.mp4", "second.mp4", "third.mp4")]
-    paths[0].mkdir()  # what no program deletes as it does a file
-    for number, path in enumerate(paths):
-        if number:
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == paths[0]:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        real(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        for number, path in enumerate(paths):
             path.write_text("a video")
-        retention.finish(path, 7, number * 3600)
-    retention.enforce(2.5 * 3600)
+            retention.finish(path, 7, number * 3600)
+        retention.enforce(2.5 * 3600)
     assert [path.exists() for path in paths] == [True, False, True]
     assert caplog.text.count("cannot delete") == 1
-    paths[0].rmdir()
-    paths[0].write_text("a video")
     retention.enforce(2.6 * 3600)
     assert [path.exists() for path in paths] == [False, False, True]
     assert retention.deleted == 2

@@ -79,6 +79,15 @@ def _as_format(frame: av.VideoFrame, image: NDArray[Any], pixel_format: str) -> 
     return frame.reformat(format=pixel_format)
 
 
+def with_latin_title(path: Path) -> Path:
+    """The file with an umlaut in Latin-1, which is no UTF-8, in what its metadata says of who wrote
+    it."""
+    data = path.read_bytes()
+    assert b"Lavf" in data
+    path.write_bytes(data.replace(b"Lavf", b"L\xe4vf"))
+    return path
+
+
 def cut(path: Path, share: float) -> Path:
     """A copy of the file that ends after ``share`` of its bytes."""
     data = path.read_bytes()

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from media import number_in, numbered, write_video
@@ -15,7 +16,7 @@ from configs.schema import SourceSettings, TrackerSettings
 from streamer.reader import Timeline
 from streamer.sources.clock import StreamClock
 from streamer.sources.video import VideoSource
-from streamer.types import Detections, Frame, StreamError
+from streamer.types import Detections, Frame, PermanentError, StreamError
 from tracking import build_tracker
 
 FRAMES, KEY_EVERY = 60, 15
@@ -109,6 +110,44 @@ def test_a_thousand_damaged_streams(whole: Path, tmp_path: Path) -> None:
     check(whole, range(20, 1020), tmp_path)
 
 
+CONTAINERS = {
+    "a.mkv": ("ffv1", "gray"), "a.mp4": ("libx264", "yuv420p"), "a.avi": ("mjpeg", "yuvj420p"),
+    "a.flv": ("libx264", "yuv420p"), "a.mov": ("png", "rgb24"), "a.nut": ("rawvideo", "gray16le"),
+    "a.webm": ("libvpx", "yuv420p"), "a.gif": ("gif", "rgb8"), "a.asf": ("msmpeg4", "yuv420p"),
+}  # fmt: skip
+
+
+def check_containers(seeds: range, folder: Path) -> None:
+    """Any bytes of the files, headers, names and indices more than others, are wrong."""
+    files = {}
+    for name, (codec, pixel_format) in CONTAINERS.items():
+        images = [numbered(k) for k in range(6)]
+        path = write_video(folder / name, images, codec=codec, pixel_format=pixel_format, ticks=30)
+        files[name] = path.read_bytes()
+    refused = 0
+    for seed in seeds:
+        rng = random.Random(seed)
+        name = rng.choice(list(files))
+        data = bytearray(files[name])
+        reach = min(len(data), rng.choice([200, 1000, len(data)]))
+        for _ in range(rng.choice([1, 2, 4, 16, 64])):
+            data[rng.randrange(reach)] = rng.choice([0, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+        (folder / name).write_bytes(data)
+        frames, _ = read(folder / name)
+        assert all(b.pts_seconds > a.pts_seconds for a, b in pairwise(frames)), seed
+        refused += not frames
+    assert 0.05 * len(seeds) < refused < 0.7 * len(seeds)
+
+
+def test_a_container_with_wrong_bytes_is_read_or_refused(tmp_path: Path) -> None:
+    check_containers(range(150), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_thousand_containers_with_wrong_bytes(tmp_path: Path) -> None:
+    check_containers(range(150, 1150), tmp_path)
+
+
 def test_what_follows_a_corrupt_frame_is_marked_until_the_next_key_frame(
     whole: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +202,23 @@ def test_a_stream_that_changes_in_the_middle_is_read_on(tmp_path: Path, second: 
     assert [number_in(frame.image) for frame in frames] == list(range(40))
     assert [frame.image.shape for frame in frames] == [(48, 64)] * 20 + [size] * 20
     assert all(b.pts_seconds > a.pts_seconds for a, b in pairwise(frames))
+
+
+def test_pictures_of_more_than_8k_are_refused_in_one_line(tmp_path: Path) -> None:
+    """MJPEG says its size in every picture, so a stream may turn to any."""
+
+    def jpeg(height: int, width: int) -> bytes:
+        return cv2.imencode(".jpg", np.zeros((height, width), np.uint8))[1].tobytes()
+
+    small, huge = jpeg(48, 64), jpeg(5000, 8000)
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(huge + small)
+    with pytest.raises(PermanentError, match=r"a\.mjpeg has pictures of 8000x5000 px: more than"):
+        VideoSource(str(path), SourceSettings(), "huge").open()
+    path.write_bytes(small * 3 + huge + small * 3)
+    frames, corrupt = read(path)
+    assert [frame.image.shape for frame in frames] == [(48, 64)] * 6
+    assert corrupt == 1
 
 
 def test_a_stream_without_timestamps_is_timed_by_its_frame_rate(tmp_path: Path) -> None:

@@ -152,6 +152,16 @@ def test_start_and_end(tmp_path: Path) -> None:
     assert frames[0].pts_seconds == pytest.approx(0.3)
 
 
+def test_a_picture_of_more_than_8k_is_left_out_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path / "1.png", level(1))
+    save(tmp_path / "2.png", np.zeros((5000, 8000), np.uint8))
+    save(tmp_path / "3.png", level(3))
+    assert [frame.index for frame in read_all(tmp_path)] == [0, 2]
+    assert "2.png is left out: it is 8000x5000 px, and more than" in caplog.text
+
+
 def test_at_its_own_pace(tmp_path: Path) -> None:
     for number in range(4):
         save(tmp_path / f"{number}.png", level(number))

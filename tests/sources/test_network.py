@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from media import number_in, numbered, write_video
+from media import number_in, numbered, with_latin_title, write_video
 
 from configs.schema import SourceSettings
 from streamer.sources.network import NetworkSource
@@ -213,6 +214,54 @@ def test_a_protocol_that_this_ffmpeg_lacks_is_said_once_and_for_all() -> None:
         assert "was built without srt" in str(failure.value)
     else:
         assert "Protocol not found" not in str(failure.value)
+
+
+def test_a_title_in_another_encoding_is_no_reason_to_refuse_a_stream(tmp_path: Path) -> None:
+    images = [numbered(index) for index in range(5)]
+    path = with_latin_title(write_video(tmp_path / "a.avi", images, codec="mpeg4"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(path.read_bytes())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stream = source(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        stream.open()
+        assert stream.read() is not None
+        stream.close()
+        thread.join()
+
+
+def test_an_empty_picture_of_an_mjpeg_camera_is_passed_over() -> None:
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"
+    part = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(head)
+                for index in range(20):
+                    jpeg = cv2.imencode(".jpg", numbered(index))[1].tobytes()
+                    data = b"" if index == 10 else jpeg
+                    connection.sendall(part % (len(data), data))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stream = source(f"http://127.0.0.1:{server.getsockname()[1]}/video")
+        stream.open()
+        numbers = []
+        with pytest.raises(StreamError):  # a camera's stream has no end
+            while (frame := stream.read()) is not None:
+                numbers.append(number_in(frame.image))
+        thread.join()
+    stream.close()
+    assert stream.corrupt <= 1  # the last one may be cut off
+    assert numbers[:18] == [*range(10), *range(11, 19)]
 
 
 def test_a_read_before_open_is_refused() -> None:

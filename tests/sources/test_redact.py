@@ -30,6 +30,18 @@ def test_password_of_an_address_never_survives(
     assert hidden.startswith(before)
 
 
+@given(
+    st.text(st.sampled_from("ab /@:.%\t'\""), min_size=1, max_size=12).filter(
+        lambda text: "//" not in text
+    ),
+    WORDS,
+)
+def test_password_with_white_space_never_survives(inside: str, before: str) -> None:
+    hidden = redact(f"{before}rtsp://admin:Zq7{inside}Zq7@10.0.0.7:554/live ended")
+    assert "Zq7" not in hidden
+    assert hidden.endswith("@10.0.0.7:554/live ended")
+
+
 @given(PASSWORDS, PASSWORDS)
 def test_several_addresses_in_one_text(first: str, second: str) -> None:
     hidden = redact(f"rtsp://u:{first}@one/a and rtsp://u:{second}@two/b")
@@ -50,6 +62,8 @@ def test_secret_parameters(name: str, value: str) -> None:
     [
         ("rtsp://user:p@ss:w/rd@host/live", "rtsp://***@host/live"),
         ("rtsp://user:my pass@host/live", "rtsp://***@host/live"),
+        ("rtsp://user:p@ss word@host/live", "rtsp://***@host/live"),
+        ("rtsp://user:my p@ss@host/live", "rtsp://***@host/live"),
         ("rtsp://user:unfinished", "rtsp://***@"),
         ("rtsp%3A%2F%2Fuser%3Apw%40host", "rtsp%3A%2F%2F***%40host"),
         ("rtsp://my user:pw@host/live", "rtsp://my ***@host/live"),

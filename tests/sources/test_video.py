@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media import cut, number_in, numbered, write_video
+from media import cut, number_in, numbered, with_latin_title, write_video
 
 from configs.schema import SourceSettings
 from streamer.intensity import palette_table
@@ -313,6 +313,10 @@ def test_names_that_ffmpeg_would_take_for_something_else(tmp_path: Path) -> None
     for name in ("-i.mp4", "pipe:0.mp4", "a%03d.mp4", "with space.mp4"):
         path = clip(tmp_path / "plain.mp4", 3).rename(tmp_path / name)
         assert len(read_all(path)) == 3
+
+
+def test_a_title_in_another_encoding_is_no_reason_to_refuse_a_file(tmp_path: Path) -> None:
+    assert len(read_all(with_latin_title(clip(tmp_path / "a.avi", 5, codec="mpeg4")))) == 5
 
 
 def message_of(path: Path) -> str:
