@@ -25,7 +25,10 @@ FIRST_FRAME_PATIENCE = 4
 off; so may the second, as long as nobody knows what is usual."""
 
 _SMALLEST_STEP_SECONDS = 1e-3
-_FURTHEST_AHEAD_SECONDS = 5.0  # what comes in a burst after a jam is less far ahead of real time
+_FURTHEST_AHEAD_SECONDS = 5.0  # a stream that is not known yet may begin with a burst
+_KNOWN_FRAMES = 10  # ... which is over by then; one a second may come late and in pairs, too
+_AHEAD_SECONDS = 0.5  # no frame of a stream that is known comes earlier than any before by more
+_DRIFT = 0.01  # a camera's clock may be slow by so much, and what is early for it changes
 
 
 class Timeline:
@@ -33,6 +36,10 @@ class Timeline:
 
     A camera that is reached again may count from 0 again. Its indices then go on where they had
     stopped, and its timestamps go on as far later as really passed meanwhile.
+
+    A live clock that was set is told from frames that jammed by when they come. What jammed comes
+    later than it could have, be it in a burst or with frames lost, and nothing can come earlier
+    than without any delay; frames after a clock was set ahead do.
     """
 
     def __init__(self) -> None:
@@ -40,6 +47,8 @@ class Timeline:
         self._index_offset = 0
         self._pts_offset = 0.0
         self._broken = False
+        self._earliest = 0.0  # the most that a pts was ahead of the clock of arrival, drift aside
+        self._known = 0  # frames of this connection
 
     def break_off(self) -> None:
         """The next frame comes from a new connection."""
@@ -52,7 +61,7 @@ class Timeline:
             frame: as the source gave it.
             captured: frames captured before it, corrupt ones included: the index that it has
                 where no frame got lost on the way.
-            live: a live clock that is set, back or far ahead, without a break is carried on, too.
+            live: a live clock that is set, back or ahead, without a break is carried on, too.
         """
         last = self._last
         if self._broken:
@@ -62,18 +71,35 @@ class Timeline:
             pts = frame.pts_seconds + self._pts_offset
             passed = frame.captured_seconds - last.captured_seconds
             step = pts - last.pts_seconds
-            if self._broken or (live and not 0.0 < step < passed + _FURTHEST_AHEAD_SECONDS):
+            if self._broken or (live and self._was_set(step, passed, pts - frame.captured_seconds)):
                 pts = last.pts_seconds + max(passed, _SMALLEST_STEP_SECONDS)
                 self._pts_offset = pts - frame.pts_seconds
-        self._broken = False
         if self._index_offset or self._pts_offset:
             frame = dataclasses.replace(
                 frame,
                 index=frame.index + self._index_offset,
                 pts_seconds=frame.pts_seconds + self._pts_offset,
             )
+        self._note_earliest(frame, last)
+        self._broken = False
         self._last = frame
         return frame
+
+    def _was_set(self, step: float, passed: float, ahead: float) -> bool:
+        """Whether the stream's clock went on by ``step``, s, because it was set."""
+        if not 0.0 < step < passed + _FURTHEST_AHEAD_SECONDS:
+            return True
+        known = self._known >= _KNOWN_FRAMES
+        return known and min(step - passed, ahead - self._earliest) > _AHEAD_SECONDS
+
+    def _note_earliest(self, frame: Frame, last: Frame | None) -> None:
+        ahead = frame.pts_seconds - frame.captured_seconds
+        if self._broken or last is None:
+            self._earliest, self._known = ahead, 0
+        else:
+            passed = frame.captured_seconds - last.captured_seconds
+            self._earliest = max(ahead, self._earliest - _DRIFT * passed)
+        self._known += 1
 
 
 class Reader:

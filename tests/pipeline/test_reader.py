@@ -201,3 +201,50 @@ def test_a_source_that_goes_on_counting_after_a_break_keeps_its_indices() -> Non
     timeline.place(frame(7, 1.0, 1.0), 7, live=True)
     timeline.break_off()
     assert timeline.place(frame(8, 1.1, 2.0), 8, live=True).index == 8
+
+
+@pytest.mark.parametrize("period", [0.04, 1.0, 3.0])
+@pytest.mark.parametrize("jump", [1.0, 2.0, 4.9])
+def test_a_live_clock_that_is_set_ahead_by_some_seconds_is_carried_on(
+    period: float, jump: float
+) -> None:
+    timeline = Timeline()
+    rng = np.random.default_rng(0)
+    late = rng.uniform(0, 0.3 * period, 40)
+    placed = [
+        timeline.place(
+            frame(k, k * period + (jump if k >= 20 else 0.0), k * period + late[k]), k, live=True
+        )
+        for k in range(40)
+    ]
+    steps = np.diff([each.pts_seconds for each in placed])
+    passed = np.diff([each.captured_seconds for each in placed])
+    assert steps[19] == pytest.approx(passed[19])
+    assert np.allclose(np.delete(steps, 19), period)
+
+
+@hypothesis_settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from([0.02, 0.04, 1.0]),
+    st.lists(st.tuples(st.floats(0, 4.5), st.integers(1, 4)), max_size=30),
+    st.floats(-0.005, 0.005),
+)
+def test_frames_that_jam_and_are_lost_keep_the_times_that_the_camera_gave(
+    period: float, frames: list[tuple[float, int]], drift: float
+) -> None:
+    """Each comes late by up to 4.5 s, never before the one before it, and up to 3 are lost."""
+    timeline = Timeline()
+    at, arrival = 0.0, 0.0
+    for k, (late, steps) in enumerate([(0.05, 1)] * 10 + frames):
+        at += steps * period
+        arrival = max(arrival, at + late)
+        given_pts = 100.0 + at * (1 + drift)
+        placed = timeline.place(frame(k, given_pts, arrival), k, live=True)
+        assert placed.pts_seconds == given_pts
+
+
+def test_a_slow_camera_whose_first_pictures_come_at_once_keeps_its_times() -> None:
+    timeline = Timeline()
+    for k in range(20):
+        arrival = max(2.5, float(k))  # opening took so long
+        assert timeline.place(frame(k, float(k), arrival), k, live=True).pts_seconds == k
