@@ -171,6 +171,16 @@ class Lane:
         self.stats.count_dropped(len(self.frames.abort()))
         self.reader.stop()
 
+    def give_up_results(self) -> None:
+        """Drop what waits for the sinks; they end with what they are at."""
+        if left := len(self.results.abort()):
+            self.stats.count_unwritten(left)
+            log.warning(
+                "%s: %d of the last frames are not written: the outputs are too slow to end soon",
+                self.name,
+                left,
+            )
+
     def fail(self, error: StreamError) -> None:
         """Mark this lane as failed, and say so."""
         message = redact(str(error))

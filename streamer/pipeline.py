@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 OnTick = Callable[[RunSnapshot], bool | None]
 """Called in the thread that called ``run``. Returning False stops the run."""
 
+SINKS_SECONDS = 2.0
+"""Once somebody asked for the end, or after an exception, sinks have so long for what waits."""
 FILES_GRACE_SECONDS = 3.0
 """After a stop, files are finished when no thread has made progress for this long."""
 GRACE_SECONDS = 30.0
@@ -97,6 +99,7 @@ class Pipeline:
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._stop_reason: str | None = None
+        self._asked_seconds: float | None = None
         self._hurried = False
         self._stopping = False
         self._ended = False
@@ -114,7 +117,8 @@ class Pipeline:
 
         A source or a sink that fails with a ``StreamError`` ends its own stream only, and the
         report says so. On a stop, frames that were captured and not begun count as dropped, and
-        the sinks finish every frame that was processed.
+        the sinks finish every frame that was processed, though after :meth:`stop` or an exception
+        only what they can in ``SINKS_SECONDS``.
 
         Args:
             on_tick: called in this thread every ``tick_seconds``, until the last thread has ended;
@@ -149,7 +153,9 @@ class Pipeline:
         """Ask for an orderly end, from any thread or a signal handler; :meth:`run` heeds it at its
         next tick. The first reason stays.
         """
-        # One assignment and no lock: a signal handler may have interrupted a holder of any lock.
+        # Assignments and no lock: a signal handler may have interrupted a holder of any lock.
+        if self._asked_seconds is None:
+            self._asked_seconds = time.monotonic()
         if self._stop_reason is None:
             self._stop_reason = reason
 
@@ -209,6 +215,8 @@ class Pipeline:
         """Note an exception that must end the run, and end it. From any thread."""
         with self._lock:
             self._errors.append(error)
+        if self._asked_seconds is None:
+            self._asked_seconds = time.monotonic()
         self._shut_down()
 
     def _shut_down(self) -> None:
@@ -235,6 +243,7 @@ class Pipeline:
                     break
             alive[0].join(max(0.0, due - time.monotonic()))
             self._heed_limits()
+            self._hurry_sinks()
             if on_tick is not None and on_tick(self.snapshot()) is False:
                 self.stop("closed")
             grace = HURRIED_GRACE_SECONDS if self._hurried else GRACE_SECONDS
@@ -251,11 +260,19 @@ class Pipeline:
     def _heed_limits(self) -> None:
         now = time.monotonic()
         if self._max_seconds is not None and now - self._started_seconds >= self._max_seconds:
-            self.stop("max_seconds")
+            self._stop_reason = self._stop_reason or "max_seconds"  # nobody waits for the end
         if self._stop_reason is not None:
             self._shut_down()
         for lane in self._lanes:
             lane.watch(now)
+
+    def _hurry_sinks(self) -> None:
+        asked = self._asked_seconds
+        if asked is None or time.monotonic() < asked + SINKS_SECONDS:
+            return
+        for lane in self._lanes:
+            if lane.results.depth:
+                lane.give_up_results()
 
 
 class _Watchdog:

@@ -293,6 +293,12 @@ class StatsRecorder:
                 else:
                     self._stage(stage).add(seconds)
 
+    def count_unwritten(self, frames: int) -> None:
+        """Processed frames were given up before any sink saw them: they count as dropped."""
+        with self._lock:
+            self._processed -= frames
+            self._dropped += frames
+
     def add_stage(self, stage: str, seconds: float) -> None:
         """A stage that comes after the tracks, a sink say, took so long with a frame."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 import pytest
@@ -270,3 +271,62 @@ def test_progress_after_a_stop_keeps_slow_sinks_from_being_given_up(
     report = pipeline.run(lambda snapshot: snapshot.sources[0].processed < 20, tick_seconds=0.01)
     assert report.reason == "closed"
     check_books(report, [sink])
+
+
+SLOW = 0.05
+
+
+def test_after_a_stop_slow_sinks_get_only_so_long_and_the_rest_is_dropped_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(streamer.pipeline, "SINKS_SECONDS", 0.2)
+    sinks = FakeSink("slow", seconds=SLOW), FakeSink()
+    stream = Stream(FakeSource(live=True, frames=10**6, interval=0.002), FakeTracker(), sinks)
+    pipeline = Pipeline([stream], FakeDetector(), settings())
+    stopped: list[float] = []
+
+    def tick(snapshot: RunSnapshot) -> None:
+        if snapshot.sources[0].state == "blocked" and not stopped:
+            pipeline.stop("SIGTERM")
+            stopped.append(time.monotonic())
+
+    report = pipeline.run(tick, tick_seconds=0.01)
+    assert time.monotonic() - stopped[0] < 1.0  # all that waited would have taken 1.6 s
+    assert (report.reason, report.failed) == ("SIGTERM", False)
+    check_books(report, [sinks[0]])
+    assert sinks[0].indices == sinks[1].indices
+    assert sinks[1].closed == 1
+    said = [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING]
+    assert len(said) == 1
+    assert re.fullmatch(r"cam: \d+ of the last frames are not written: .*", said[0])
+
+
+@pytest.mark.parametrize("max_seconds", [None, 0.3])
+def test_a_run_that_ends_by_itself_waits_for_slow_sinks(
+    monkeypatch: pytest.MonkeyPatch, max_seconds: float | None
+) -> None:
+    monkeypatch.setattr(streamer.pipeline, "SINKS_SECONDS", 0.1)
+    sink = FakeSink(seconds=SLOW)
+    stream = Stream(FakeSource(frames=30 if max_seconds is None else 10**6), FakeTracker(), (sink,))
+    pipeline = Pipeline([stream], FakeDetector(), settings(run={"max_seconds": max_seconds}))
+    report = pipeline.run(tick_seconds=0.01)
+    check_books(report, [sink])
+    assert len(sink.indices) >= 30
+
+
+def test_a_stop_while_the_end_of_a_file_is_written_is_heeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streamer.pipeline, "SINKS_SECONDS", 0.1)
+    sink = FakeSink(seconds=SLOW)
+    pipeline = Pipeline(
+        [Stream(FakeSource(frames=32), FakeTracker(), (sink,))], FakeDetector(), settings()
+    )
+
+    def tick(snapshot: RunSnapshot) -> None:
+        if snapshot.sources[0].processed == 32:
+            pipeline.stop("SIGINT")
+
+    report = pipeline.run(tick, tick_seconds=0.01)
+    check_books(report, [sink])
+    assert 0 < len(sink.indices) < 25
