@@ -31,6 +31,7 @@ from configs.reference import render_reference
 from configs.schema import StreamSettings
 from streamer.dashboard import Dashboard, LiveDashboard, LogDashboard, status_line
 from streamer.logs import set_up_logging
+from streamer.patience import done_within
 from streamer.redact import redact
 from streamer.types import StreamError
 
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 FINISHED, FAILED, WRONG_USAGE = 0, 1, 2
 DEMONSTRATION = "synthetic:"
+PRINT_SECONDS = 0.5
 MORE = "--set logs.level=debug shows more"
 
 
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return stream(options.sources or [DEMONSTRATION], settings, console if live else None)
     except StreamError as error:
-        return _say(error, FAILED)
+        return _failed(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception as error:  # a bug: one line says which, and where
@@ -259,17 +261,16 @@ def stream(addresses: Sequence[str], settings: StreamSettings, console: Console 
             for work in (close_disk, summarise):
                 for name in folders:
                     ending.callback(work, name)
-    for each in pipeline.report.snapshot.sources:
-        print(status_line(each))
-    for score in scores.values():
-        print(score.verdict())
+    said = [status_line(each) for each in pipeline.report.snapshot.sources]
+    said += [score.verdict() for score in scores.values()]
     lost = {name: problem for name, disk in disks.items() if (problem := trouble(disk.reports()))}
     lost = unwritten | lost
     for name, problem in lost.items():
         print(f"{name}: {problem}", file=sys.stderr)
-    print(f"results: {root}")
-    if len(signals.received) > 1:
-        sys.stdout.flush()
+    said.append(f"results: {root}")
+    # Who asked for the end does not wait for a reader of standard output that hangs.
+    in_time = _print(said, PRINT_SECONDS if signals.received else None)
+    if len(signals.received) > 1 or not in_time:
         signals.exit()
     if signals.received:
         return 128 + signals.received[0]
@@ -336,6 +337,27 @@ def _leave_traceback(folder: Path, error: Exception) -> str:
     except OSError:
         return MORE
     return f"{path} holds the traceback"
+
+
+def _print(lines: Sequence[str], seconds: float | None) -> bool:
+    """Print to standard output; False where nobody takes it within the time, if there is one."""
+
+    def work() -> None:
+        print("\n".join(lines), flush=True)
+
+    if seconds is not None:
+        return done_within(seconds, work)
+    work()
+    return True
+
+
+def _failed(error: Exception) -> int:
+    """Say it, and end here where standard output hangs: Python's own end would wait for it."""
+    code = _say(error, FAILED)
+    if not done_within(PRINT_SECONDS, sys.stdout.flush):
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _say(error: Exception | str, code: int) -> int:

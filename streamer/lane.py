@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from configs.schema import StreamSettings
@@ -113,6 +114,11 @@ class Lane:
         self.closed = 0
         """Sinks that are closed; the sinks' thread alone changes this."""
         self._crash = crash
+        # For the supervisor, which takes the sinks from a thread that hangs in one of them.
+        self._lock = threading.Lock()
+        self._working = list(stream.sinks)
+        self._writing: tuple[Sink | None, float] = None, 0.0
+        self._hangs: Sink | None = None
 
     @property
     def name(self) -> str:
@@ -137,25 +143,36 @@ class Lane:
 
     def write(self) -> None:
         """Give every result to every sink; afterwards all of them are closed."""
-        working = list(self.stream.sinks)
         for result in self.results:
-            for sink in tuple(working):
-                started = time.monotonic()
-                try:
-                    sink.write(result)
-                except Exception as error:
-                    # The other sinks still get every frame that was processed.
-                    working.remove(sink)
-                    self._sink_failed(error)
-                    self._close(sink)
-                else:
-                    self.stats.add_stage(sink.name, time.monotonic() - started)
+            for sink in tuple(self._working):
+                if self._turn(sink):
+                    self._write(sink, result)
+            self._turn(None)
             self.written += 1
-        # The last one first: the user's program, which may hang, is waited for when the other files
-        # are whole.
-        for sink in reversed(working):
-            self._close(sink)
+        self.close_sinks(self._working)
         self.stats.enter(SourceState.ENDED)
+
+    def take_over(self, seconds: float) -> list[Sink] | None:
+        """Take the other sinks from the sinks' thread if it has been in one's write for so long.
+
+        Returns:
+            What the caller must close, once; None where nothing hangs, or where this was done. The
+            thread will, if ever it goes on, close the sink that it is in, and no other.
+        """
+        with self._lock:
+            sink, since = self._writing
+            if sink is None or self._hangs is not None or time.monotonic() - since < seconds:
+                return None
+            self._hangs = sink
+            others = [each for each in self._working if each is not sink]
+            self._working = [sink]
+        self.give_up_results()
+        return others
+
+    @property
+    def hangs(self) -> Sink | None:
+        """The sink whose write hung when its thread was taken the others."""
+        return self._hangs
 
     def watch(self, now: float) -> None:
         """Notice a source that has stalled and sinks that are behind. For the supervisor, now and
@@ -190,6 +207,34 @@ class Lane:
     def snapshot(self) -> SourceSnapshot:
         """This lane's numbers as they are now."""
         return self.stats.snapshot(self.frames.depth, self.frames.capacity)
+
+    def close_sinks(self, sinks: Sequence[Sink]) -> None:
+        """Close them, the last one first: the user's program, which may hang, is waited for when
+        the other files are whole."""
+        for sink in reversed(sinks):
+            self._close(sink)
+
+    def _turn(self, sink: Sink | None) -> bool:
+        """Note which sink is written to now; False where it was taken from this thread."""
+        with self._lock:
+            if sink is not None and sink not in self._working:
+                return False
+            self._writing = sink, time.monotonic()
+            return True
+
+    def _write(self, sink: Sink, result: FrameResult) -> None:
+        started = time.monotonic()
+        try:
+            sink.write(result)
+        except Exception as error:
+            # The other sinks still get every frame that was processed.
+            with self._lock:
+                self._working.remove(sink)
+                self._writing = None, 0.0
+            self._sink_failed(error)
+            self._close(sink)
+        else:
+            self.stats.add_stage(sink.name, time.monotonic() - started)
 
     def _close(self, sink: Sink) -> None:
         try:

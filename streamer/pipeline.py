@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from configs.schema import StreamSettings
 from streamer.channel import Gate
@@ -35,6 +36,10 @@ OnTick = Callable[[RunSnapshot], bool | None]
 
 SINKS_SECONDS = 2.0
 """Once somebody asked for the end, or after an exception, sinks have so long for what waits."""
+WRITE_SECONDS = 1.0
+"""A sink that by then is so long in the write of one frame does not hold up the others' end ..."""
+HANGING_SECONDS = 3.0
+"""... and is left behind so long after the end was asked for."""
 FILES_GRACE_SECONDS = 3.0
 """After a stop, files are finished when no thread has made progress for this long."""
 GRACE_SECONDS = 30.0
@@ -200,10 +205,13 @@ class Pipeline:
         for lane in self._lanes:
             bodies += [(f"write {lane.name}", lane.write), (f"read {lane.name}", lane.read)]
         for name, body in bodies:
-            # Daemons only so that a thread that had to be given up cannot keep the process alive.
-            thread = threading.Thread(target=self._guard, args=(body,), name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._start(name, body)
+
+    def _start(self, name: str, body: Callable[[], None]) -> None:
+        # Daemons only so that a thread that had to be given up cannot keep the process alive.
+        thread = threading.Thread(target=self._guard, args=(body,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _guard(self, body: Callable[[], None]) -> None:
         try:
@@ -246,6 +254,9 @@ class Pipeline:
             self._hurry_sinks()
             if on_tick is not None and on_tick(self.snapshot()) is False:
                 self.stop("closed")
+            if self._leaves_behind([thread for thread in self._threads if thread.is_alive()]):
+                self._gave_up = True
+                return
             grace = HURRIED_GRACE_SECONDS if self._hurried else GRACE_SECONDS
             if self._stopping and watchdog.gives_up(grace):
                 self._gave_up = True
@@ -267,12 +278,36 @@ class Pipeline:
             lane.watch(now)
 
     def _hurry_sinks(self) -> None:
-        asked = self._asked_seconds
-        if asked is None or time.monotonic() < asked + SINKS_SECONDS:
+        """Once the end was asked for: what waits for slow sinks is dropped, and one that hangs
+        keeps no other from finishing its file."""
+        if not self._asked_for(SINKS_SECONDS):
             return
         for lane in self._lanes:
             if lane.results.depth:
                 lane.give_up_results()
+            # Sooner than what makes no progress is given up.
+            hangs_after = min(WRITE_SECONDS, HURRIED_GRACE_SECONDS / 2)
+            if others := lane.take_over(hangs_after if self._hurried else WRITE_SECONDS):
+                self._start(f"close {lane.name}", partial(lane.close_sinks, others))
+
+    def _asked_for(self, seconds: float) -> bool:
+        """Whether somebody asked for the end so long ago, or has no patience."""
+        asked = self._asked_seconds
+        return asked is not None and (self._hurried or time.monotonic() >= asked + seconds)
+
+    def _leaves_behind(self, alive: Sequence[threading.Thread]) -> bool:
+        """Whether only sinks that hang are left, for long enough; says so of each."""
+        hanging = {f"write {lane.name}": lane for lane in self._lanes if lane.hangs is not None}
+        names = [thread.name for thread in alive]
+        if not self._asked_for(HANGING_SECONDS) or not hanging.keys() >= set(names):
+            return False
+        for name in names:
+            sink = hanging[name].hangs
+            assert sink is not None
+            hanging[name].fail(
+                StreamError(f"{sink.name} hangs in the middle of a frame: it ends without it")
+            )
+        return True
 
 
 class _Watchdog:

@@ -16,6 +16,7 @@ from pipeline_fakes import (
     FakeSink,
     FakeSource,
     FakeTracker,
+    HeldSink,
     settings,
 )
 
@@ -303,7 +304,9 @@ def test_after_a_stop_slow_sinks_get_only_so_long_and_the_rest_is_dropped_in_one
 
 @pytest.mark.parametrize("max_seconds", [None, 0.3])
 def test_a_run_that_ends_by_itself_waits_for_slow_sinks(
-    monkeypatch: pytest.MonkeyPatch, max_seconds: float | None
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    max_seconds: float | None,
 ) -> None:
     monkeypatch.setattr(streamer.pipeline, "SINKS_SECONDS", 0.1)
     sink = FakeSink(seconds=SLOW)
@@ -311,7 +314,8 @@ def test_a_run_that_ends_by_itself_waits_for_slow_sinks(
     pipeline = Pipeline([stream], FakeDetector(), settings(run={"max_seconds": max_seconds}))
     report = pipeline.run(tick_seconds=0.01)
     check_books(report, [sink])
-    assert len(sink.indices) >= 30
+    assert len(sink.indices) == 30 or max_seconds is not None
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_stop_while_the_end_of_a_file_is_written_is_heeded(
@@ -330,3 +334,47 @@ def test_a_stop_while_the_end_of_a_file_is_written_is_heeded(
     report = pipeline.run(tick, tick_seconds=0.01)
     check_books(report, [sink])
     assert 0 < len(sink.indices) < 25
+
+
+@pytest.mark.parametrize("ends", ["hangs", "takes its time", "hangs and a second signal"])
+def test_a_sink_that_hangs_in_a_write_keeps_no_other_from_finishing_its_file(
+    ends: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hurried = ends == "hangs and a second signal"
+    monkeypatch.setattr(streamer.pipeline, "SINKS_SECONDS", 30.0 if hurried else 0.2)
+    monkeypatch.setattr(streamer.pipeline, "HANGING_SECONDS", 60.0 if hurried else 0.8)
+    monkeypatch.setattr(streamer.pipeline, "WRITE_SECONDS", 0.1)
+    held, first, last = HeldSink("events"), FakeSink(), FakeSink()
+    stream = Stream(
+        FakeSource(live=True, frames=10**6, interval=0.002), FakeTracker(), (first, held, last)
+    )
+    pipeline = Pipeline([stream], FakeDetector(), settings())
+    stopped: list[float] = []
+
+    def tick(snapshot: RunSnapshot) -> None:
+        if not stopped and first.indices and snapshot.sources[0].state == "blocked":
+            pipeline.stop("SIGTERM")
+            stopped.append(time.monotonic())
+            if hurried:
+                pipeline.hurry()
+        if first.closed and last.closed and ends == "takes its time":
+            held.release.set()
+
+    report = pipeline.run(tick, tick_seconds=0.01)
+    assert time.monotonic() - stopped[0] < 1.5
+    assert (first.closed, last.closed) == (1, 1)
+    assert (len(first.indices), last.indices) == (1, [])
+    end = report.snapshot.sources[0]
+    assert end.captured == end.processed + end.dropped + end.corrupt
+    assert (report.reason, report.error, end.processed) == ("SIGTERM", None, 1)
+    if ends == "takes its time":
+        assert not report.failed
+        assert held.indices == first.indices
+    else:
+        assert end.error == "events hangs in the middle of a frame: it ends without it"
+        assert end.error in [line.getMessage()[5:] for line in caplog.records]
+        held.release.set()
+        pipeline._threads[1].join(5)
+    # It wakes: what is its own is closed, and nothing is written to what was closed meanwhile.
+    assert held.closed == 1
+    assert last.indices == []
