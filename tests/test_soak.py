@@ -117,16 +117,19 @@ def soak(serve: Serve, folder: Path, minutes: float) -> Soaked:
         tracker = build_tracker(settings.tracker, detector.threshold)
         streams.append(Stream(source, tracker, (*sinks, noted)))
     pipeline = Pipeline(streams, detector, settings)
-    memory: list[tuple[float, float]] = []
+    memory = np.full((int(minutes * 60) + 100, 2), -1.0)  # touched, as above
+    seconds = 0
 
     def tick(snapshot: RunSnapshot) -> None:
-        if not memory or snapshot.elapsed_seconds - memory[-1][0] >= 1.0:
-            memory.append((snapshot.elapsed_seconds, _resident_megabytes()))
+        nonlocal seconds
+        if snapshot.elapsed_seconds >= seconds:
+            memory[seconds] = snapshot.elapsed_seconds, _resident_megabytes()
+            seconds += 1
 
     report = pipeline.run(tick)
     detector.close()
     assert not report.failed
-    return Soaked(latencies, np.array(memory), report.snapshot)
+    return Soaked(latencies, memory[:seconds], report.snapshot)
 
 
 def _resident_megabytes() -> float:
