@@ -38,6 +38,9 @@ FLAT_SHARE = 1 / 8
 RANGE_PICTURES = 15
 """The usual range is that of about so many pictures."""
 
+WARN_SECONDS = 60.0
+"""No calibration lasts so long: a warning, and another each time that it is twice as long."""
+
 
 class FrozenWatch:
     """Looks at all frames of one source in order.
@@ -52,6 +55,7 @@ class FrozenWatch:
         self._flat = _Flat(settings.flat_seconds)
         self._name = name
         self._frozen_since: float | None = None
+        self._warn_after = WARN_SECONDS
 
     def is_frozen(self, frame: Frame) -> bool:
         """Whether this frame shows nothing new, by its pixels outside the exclusion mask and by its
@@ -59,7 +63,7 @@ class FrozenWatch:
         still, flat = self._still.sees(frame), self._flat.sees(frame)
         frozen = still or flat
         if frozen and self._frozen_since is None:
-            self._frozen_since = frame.pts_seconds
+            self._frozen_since, self._warn_after = frame.pts_seconds, WARN_SECONDS
             what = "stands still" if still else "is flat"
             log.info(
                 "%s: the picture %s (a shutter calibration?): no detections until it lives again",
@@ -70,7 +74,26 @@ class FrozenWatch:
             lasted = frame.pts_seconds - self._frozen_since
             log.info("%s: the picture lives again after %.1f s", self._name, lasted)
             self._frozen_since = None
+        elif frozen and self._frozen_since is not None:
+            self._warn(
+                frame.pts_seconds - self._frozen_since, "stood still" if still else "been flat"
+            )
         return frozen
+
+    def _warn(self, seconds: float, what: str) -> None:
+        if seconds < self._warn_after:
+            return
+        setting = "frozen_seconds" if what == "stood still" else "flat_seconds"
+        log.warning(
+            "%s: the picture has %s for %.0f s and gives no detections: look at the camera, or "
+            "start it anew; source.watchdog.%s=null if such a picture is right",
+            self._name,
+            what,
+            seconds,
+            setting,
+        )
+        while self._warn_after <= seconds:
+            self._warn_after *= 2.0
 
 
 class _Still:

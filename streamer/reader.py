@@ -23,6 +23,9 @@ STALL_INTERVALS = 5
 FIRST_FRAME_PATIENCE = 4
 """The first frame may take so many times longer, for it is a key frame, and the next may be far
 off; so may the second, as long as nobody knows what is usual."""
+PROVEN_SECONDS = 10.0
+"""A connection that gave frames for so long, or for longer than the wait before it, has worked: if
+it breaks, the attempts begin anew."""
 
 _SMALLEST_STEP_SECONDS = 1e-3
 _FURTHEST_AHEAD_SECONDS = 5.0  # a stream that is not known yet may begin with a burst
@@ -134,6 +137,7 @@ class Reader:
         self._corrupt_seen = 0
         self._kept = 0
         self._since_open = 0
+        self._opened_seconds = self._delivered_seconds = 0.0
         self._usual_interval = 0.0
         # For the supervisor, which looks on from another thread. The lock makes sure that it
         # interrupts the connection that has stalled, and not the next one.
@@ -191,6 +195,7 @@ class Reader:
 
     def _read_with_retries(self) -> None:
         attempts = 0
+        waited = 0.0
         while not self._stop.is_set():
             self._since_open = 0
             try:
@@ -206,7 +211,8 @@ class Reader:
                     return
                 if not self._may_reconnect(error):
                     raise error from broken.__cause__
-                if self._since_open:
+                # One that breaks off after a frame each time must not be called in a rush for ever.
+                if self._since_open and self._delivered_seconds >= min(waited, PROVEN_SECONDS):
                     attempts = 0
                 attempts += 1
                 allowed = self._reconnect.max_attempts
@@ -214,7 +220,7 @@ class Reader:
                     raise error from broken.__cause__
                 self._source.close()
                 self._count_corrupt()
-                self._wait(attempts, error)
+                waited = self._wait(attempts, error)
 
     def _may_reconnect(self, error: StreamError) -> bool:
         # A camera that once delivered may refuse a password while it starts again.
@@ -235,8 +241,8 @@ class Reader:
             stall, self._stall = self._stall, None
         return stall
 
-    def _wait(self, attempt: int, error: StreamError) -> None:
-        """Wait for the given attempt's turn: exponential back-off with jitter."""
+    def _wait(self, attempt: int, error: StreamError) -> float:
+        """Wait for the given attempt's turn: exponential back-off with jitter. Returns it, s."""
         settings = self._reconnect
         longest = min(settings.max_seconds, settings.initial_seconds * 2.0 ** min(attempt - 1, 32))
         # Jitter, so that many cameras behind one switch do not all come back in the same instant.
@@ -253,6 +259,7 @@ class Reader:
         self._stats.enter(SourceState.WAITING)
         self._timeline.break_off()
         self._stop.wait(delay)
+        return delay
 
     def _read_to_end(self) -> None:
         with self._lock:
@@ -276,11 +283,13 @@ class Reader:
         if self._frozen.is_frozen(frame):
             frame = dataclasses.replace(frame, frozen=True)
         if not self._since_open:
+            self._opened_seconds = frame.captured_seconds
             self._stats.enter(SourceState.RUNNING)
             if self._kept:
                 self._stats.count_reconnect()
                 log.info("%s: delivers again", self._source.name)
         self._since_open += 1
+        self._delivered_seconds = frame.captured_seconds - self._opened_seconds
         self._captured += 1
         self._stats.count_captured()
         dropped = len(self._frames.put(frame))

@@ -61,7 +61,8 @@ class ReconnectSettings(Settings):
     max_attempts: int | None = Field(
         None,
         ge=0,
-        description="tries in a row before giving up; 0: none, null: for ever;"
+        description="tries in a row before giving up; 0: none, null: for ever; one counts as"
+        " successful once frames came for longer than the wait before it, or for 10 s;"
         " what cannot heal, such as a wrong password, is not tried again unless it once worked",
     )
     initial_seconds: float = Field(1.0, gt=0, description="wait before the first try; doubles")

@@ -40,7 +40,13 @@ END_SECONDS = 10.0
 class Run:
     """A pipeline in the background: a camera behind a proxy, and a healthy source beside it."""
 
-    def __init__(self, address: str, *, max_attempts: int | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        max_attempts: int | None = None,
+        longest_wait: float = BACKOFF_CAP_SECONDS,
+    ) -> None:
         self.sink = FakeSink()
         self.beside = FakeSink()
         chosen = settings(
@@ -48,7 +54,7 @@ class Run:
                 "live_queue": 64,
                 "reconnect": {
                     "initial_seconds": 0.2,
-                    "max_seconds": BACKOFF_CAP_SECONDS,
+                    "max_seconds": longest_wait,
                     "max_attempts": max_attempts,
                 },
                 "watchdog": {"stall_seconds": STALL_SECONDS},
@@ -290,7 +296,7 @@ def test_200_reconnects_leave_no_thread_no_file_and_no_memory_behind(
 ) -> None:
     fault_proxy.upstream = serve_rtsp("live").port
     figures: list[tuple[int, int, float]] = []
-    with running(fault_proxy.address()) as run:
+    with running(fault_proxy.address(), longest_wait=0.2) as run:
         for reconnect in range(220):
             run.wait_for_frames(2)
             run.sink.results.clear()

@@ -335,3 +335,28 @@ def test_the_dashboard_and_the_status_line_show_it() -> None:
     text = console.export_text()
     assert "frozen" in text
     assert "running" not in text
+
+
+def test_a_picture_that_never_lives_again_is_warned_of_seldom_with_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A camera that repeats one picture for ten minutes, 5 times a second; then it lives."""
+    alive = noisy(90)
+    pictures = [*alive, *[alive[-1]] * 3000, *noisy(5, seed=1)]
+    with caplog.at_level(logging.INFO, "streamer.frozen"):
+        frozen = marked(pictures, fps=5.0)
+    assert len(frozen) == 2999 - 1  # the third repetition is the first that is marked
+    said = [(line.levelname, line.getMessage()) for line in caplog.records]
+    assert [level for level, _ in said] == [
+        "INFO",
+        "WARNING",
+        "WARNING",
+        "WARNING",
+        "WARNING",
+        "INFO",
+    ]
+    assert [text.split(" s ")[0] for _, text in said[1:5]] == [
+        f"cam: the picture has stood still for {seconds}" for seconds in (60, 120, 240, 480)
+    ]
+    assert "look at the camera" in said[1][1]
+    assert "source.watchdog.frozen_seconds=null" in said[1][1]

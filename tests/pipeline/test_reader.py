@@ -25,6 +25,7 @@ from pipeline_fakes import (
     settings,
 )
 
+import streamer.reader
 from streamer.pipeline import Pipeline, RunReport, Stream
 from streamer.reader import Timeline
 from streamer.types import Frame
@@ -124,11 +125,36 @@ def test_a_stop_cuts_a_long_wait_short() -> None:
 
 def test_frames_that_came_give_all_attempts_back() -> None:
     sessions = [[FRAME] * 5 + [BREAK], REFUSE, REFUSE] * 3 + [[FRAME] * 5]
-    report, sink = run(FakeSource(live=True, sessions=sessions), max_attempts=3)
+    report, sink = run(FakeSource(live=True, sessions=sessions, interval=0.03), max_attempts=3)
     end = report.snapshot.sources[0]
     assert not report.failed
     assert (end.captured, end.processed, end.reconnects) == (20, 20, 3)
     assert sink.indices == list(range(20))
+
+
+def test_a_camera_that_breaks_off_after_every_frame_gives_no_attempts_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = FakeSource(live=True, sessions=[[FRAME, BREAK]] * 50)
+    with caplog.at_level(logging.WARNING):
+        report, sink = run(source, max_attempts=4)
+    assert (source.opened, report.failed) == (5, True)
+    assert len(sink.indices) == 5  # none of them is lost for that
+    said = [line.getMessage() for line in caplog.records if line.levelno == logging.WARNING]
+    assert [f"attempt {k} of 4" in text for k, text in enumerate(said, 1)] == [True] * 4
+
+
+def test_a_connection_that_lasted_gives_attempts_back_however_long_the_wait_was(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(streamer.reader, "PROVEN_SECONDS", 0.1)
+    sessions = [REFUSE, [FRAME] * 4 + [BREAK], [FRAME]]
+    source = FakeSource(live=True, sessions=sessions, interval=0.05)
+    with caplog.at_level(logging.WARNING):
+        report, _ = run(source, max_attempts=1, initial_seconds=0.5, max_seconds=0.5)
+    assert (source.opened, report.failed) == (3, False)
+    said = [line.getMessage() for line in caplog.records if line.levelno == logging.WARNING]
+    assert ["attempt 1 of 1" in text for text in said] == [True, True]
 
 
 def test_a_connection_that_gives_no_frame_does_not_give_attempts_back() -> None:

@@ -1,9 +1,11 @@
 """A real RTSP server, run by the system's Python, which has GStreamer's bindings.
 
     /usr/bin/python3 rtsp_server.py CLIP.mp4 [--user NAME --password WORD]
+    /usr/bin/python3 rtsp_server.py STREAM.ts [--user NAME --password WORD]
     /usr/bin/python3 rtsp_server.py live [--user NAME --password WORD]
 
-It serves a clip from its beginning to whoever connects, or as ``live`` a moving ball, 128x96 px at
+It serves a clip, or MPEG-TS, which may change in its middle, from the beginning to whoever
+connects, or as ``live`` a moving ball, 128x96 px at
 25 Hz in H.264 with a key frame every second, without end. It prints the port it listens on, on
 127.0.0.1, and serves rtsp://127.0.0.1:PORT/live until its standard input is closed or it is killed.
 """
@@ -20,6 +22,10 @@ from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-fo
 
 LAUNCH = (
     "( filesrc location={clip} ! qtdemux ! h264parse config-interval=-1 ! "
+    "rtph264pay name=pay0 pt=96 config-interval=-1 )"
+)
+TRANSPORT = (
+    "( filesrc location={clip} ! tsdemux ! h264parse config-interval=-1 ! "
     "rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 LIVE = (
@@ -42,8 +48,9 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service("0")
     factory = GstRtspServer.RTSPMediaFactory()
-    live = arguments.clip == "live"
-    factory.set_launch(LIVE if live else LAUNCH.format(clip=arguments.clip))
+    clip = arguments.clip
+    launch = LIVE if clip == "live" else TRANSPORT if clip.endswith(".ts") else LAUNCH
+    factory.set_launch(launch.format(clip=clip))
     if arguments.user:
         require_basic_auth(server, factory, arguments.user, arguments.password)
     server.get_mount_points().add_factory("/live", factory)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,43 @@ def test_a_stream_is_received_as_it_was_sent(serve_rtsp: Serve, clip: Path) -> N
     assert captured == sorted(captured)
     assert before < captured[0]
     assert captured[-1] < before + took
+
+
+@pytest.mark.parametrize("second", ["size", "pixel format"])
+def test_a_camera_that_changes_its_pictures_in_mid_stream_is_read_on_in_one_connection(
+    serve_rtsp: Serve, tmp_path: Path, second: str
+) -> None:
+    """It is told to send another size or pixel format: it starts over with a key frame."""
+    size, pixel_format = ((120, 160), "yuv420p") if second == "size" else ((96, 128), "yuv444p")
+    # One slice a picture: the server puts parameter sets before each of a key frame.
+    options = {"g": "15", "bf": "0", "threads": "1", "slices": "1"}
+    parts = []
+    for start, shape, chroma in ((0, (96, 128), "yuv420p"), (45, size, pixel_format)):
+        numbers = range(start, start + 45)
+        images = [numbered(k, *shape) for k in numbers]
+        seconds = [k / 30 for k in numbers]
+        path = tmp_path / f"{start}.ts"
+        write_video(path, images, pixel_format=chroma, seconds=seconds, options=options)
+        parts.append(path.read_bytes())
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(parts))
+    stream = source(serve_rtsp(joined).address)
+    stream.open()
+    frames: list[Frame] = []
+    while not frames or number_in(frames[-1].image) < 85:
+        frame = stream.read()
+        assert frame is not None
+        frames.append(frame)
+    corrupt = stream.corrupt
+    stream.close()
+    seen = [number_in(frame.image) for frame in frames]
+    assert seen == list(range(seen[0], 86))
+    assert seen[0] <= 15
+    shapes = [frame.image.shape for frame in frames]
+    assert shapes == [(96, 128) if number < 45 else size for number in seen]
+    assert corrupt == 0
+    pts = [frame.pts_seconds for frame in frames]
+    assert all(0 < after - before < 0.5 for before, after in pairwise(pts))
 
 
 def test_wall_clock_is_that_of_the_sender_reports(serve_rtsp: Serve, tmp_path: Path) -> None:
