@@ -76,22 +76,34 @@ def _components(
     probability: NDArray[np.float32], candidate: BoolArray, threshold: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Labels from 1, (N,) peak, (N,) area and (N, 4) left, top, right, bottom of each."""
-    strong = candidate & (probability >= threshold)
-    _, weak_labels = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=8)
-    has_strong = np.zeros(int(weak_labels.max()) + 1, dtype=np.bool_)
+    # Few pixels are candidates: what is done to each of those alone costs next to nothing.
+    places = np.flatnonzero(candidate)
+    value = probability.ravel()[places]
+    count, labels, stats = _labelled(candidate.astype(np.uint8))
+    weak_labels = labels.ravel()[places]
+    strong = value >= threshold
+    has_strong = np.zeros(count, dtype=np.bool_)
     has_strong[weak_labels[strong]] = True
-    kept = strong | (candidate & ~has_strong[weak_labels])
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        kept.astype(np.uint8), connectivity=8
-    )
+    kept = strong | ~has_strong[weak_labels]
+    if not kept.all():
+        places, value = places[kept], value[kept]
+        mask = np.zeros(candidate.shape, np.uint8)
+        mask.ravel()[places] = 1
+        count, labels, stats = _labelled(mask)
     peaks = np.zeros(count, dtype=np.float64)
-    np.maximum.at(peaks, labels[kept], probability[kept].astype(np.float64))
-    stats = stats[1:].astype(np.int64)
+    np.maximum.at(peaks, labels.ravel()[places], value.astype(np.float64))
+    stats = stats[1:]
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     right = left + stats[:, cv2.CC_STAT_WIDTH]
     bottom = top + stats[:, cv2.CC_STAT_HEIGHT]
     boxes = np.stack([left, top, right, bottom], axis=1)
-    return labels.astype(np.int32, copy=False), peaks[1:], stats[:, cv2.CC_STAT_AREA], boxes
+    return labels, peaks[1:], stats[:, cv2.CC_STAT_AREA], boxes
+
+
+def _labelled(mask: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32], NDArray[np.int64]]:
+    """How many labels there are with the background's 0, (H, W) labels, and OpenCV's statistics."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return count, labels.astype(np.int32, copy=False), stats.astype(np.int64)
 
 
 def _measure(
