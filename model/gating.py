@@ -211,7 +211,7 @@ def bright_spots(image: Image, gain: float, contrast: float, most: int) -> Float
     ratio = height.ravel()[risen] / np.sqrt(np.maximum(variance, 1.0))
     # A lone point is part of its own square, so its significance ends at about 5.3.
     risen, ratio = risen[ratio >= contrast], ratio[ratio >= contrast]
-    significance = np.zeros_like(grey)
+    significance = np.zeros(image.shape, np.float32)
     significance.ravel()[risen] = ratio
     highest = cv2.dilate(significance, np.ones((9, 9), dtype=np.uint8)).ravel()[risen]
     chosen = np.flatnonzero(ratio == highest)

@@ -112,7 +112,7 @@ class Lane:
         self.written = 0
         """Results that every sink has seen; the sinks' thread alone changes this."""
         self.closed = 0
-        """Sinks that are closed; the sinks' thread alone changes this."""
+        """Sinks that are closed, by the sinks' thread or by whom it had to leave them to."""
         self._crash = crash
         # For the supervisor, which takes the sinks from a thread that hangs in one of them.
         self._lock = threading.Lock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from resident_memory import STATM, resident_megabytes
 from scipy.stats import theilslopes
 
 from configs.schema import StreamSettings
@@ -123,7 +123,7 @@ def soak(serve: Serve, folder: Path, minutes: float) -> Soaked:
     def tick(snapshot: RunSnapshot) -> None:
         nonlocal seconds
         if snapshot.elapsed_seconds >= seconds:
-            memory[seconds] = snapshot.elapsed_seconds, _resident_megabytes()
+            memory[seconds] = snapshot.elapsed_seconds, resident_megabytes()
             seconds += 1
 
     report = pipeline.run(tick)
@@ -132,13 +132,8 @@ def soak(serve: Serve, folder: Path, minutes: float) -> Soaked:
     return Soaked(latencies, memory[:seconds], report.snapshot)
 
 
-def _resident_megabytes() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.skipif(not STATM.exists(), reason="needs /proc")
 def test_two_cameras_for_a_long_time(
     serve_rtsp: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

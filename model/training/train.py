@@ -74,6 +74,7 @@ class Training:
         )
         self.sampler = CropSampler(pack, recipe.crops, self.device)
         self.normalisation = pack.mean, pack.std
+        """Mean and standard deviation, grey levels, that pictures are normalised by."""
         self.origin: dict[str, object] = {}
         """What it was trained on and from, for the weights to tell; JSON."""
         self.step = 0

@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import resource
 import signal
 import threading
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from fault_proxy import FaultProxy
 from pipeline_fakes import FRAME, FakeDetector, FakeSink, FakeSource, FakeTracker, settings
+from resident_memory import resident_megabytes
 
 from streamer.pipeline import Pipeline, RunReport, Stream
 from streamer.sources.network import NetworkSource
@@ -324,6 +324,5 @@ def test_200_reconnects_leave_no_thread_no_file_and_no_memory_behind(
 def _held() -> tuple[int, int, float]:
     """Threads, open files and resident MB of this process."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    megabytes = pages * resource.getpagesize() / 1e6
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), megabytes  # noqa: PTH208
+    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return threading.active_count(), files, resident_megabytes()

@@ -1,10 +1,8 @@
 """A tracker that runs for weeks holds no more memory than one that runs for an hour."""
 
-import resource
-from pathlib import Path
-
 import numpy as np
 import pytest
+from resident_memory import STATM, resident_megabytes
 from shown_targets import seen
 
 from configs.schema import TrackerSettings
@@ -15,13 +13,8 @@ FPS = 30.0
 SIZE = np.array([320.0, 256.0])
 
 
-def resident_megabytes() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.skipif(not STATM.exists(), reason="needs /proc")
 @pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
 def test_memory_stays_as_it_is_over_a_million_frames(
     life: str, capsys: pytest.CaptureFixture[str]

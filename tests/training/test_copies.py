@@ -133,3 +133,11 @@ def test_as_many_crops_as_asked_get_a_copy_the_same_for_the_same_generator() -> 
     assert set(labels.unique().tolist()) == {BACKGROUND, TARGET}
     _, again = sampler.batch(200, np.random.default_rng(0))
     assert torch.equal(labels, again)
+
+
+def test_a_set_s_own_targets_are_copied_whatever_its_name() -> None:
+    picture, label = bar(5, 9)
+    pack = Pack([picture], [label], ["IRSTD-1K"], mean=0.0, std=1.0)
+    settings = CropSettings(sizes=(SIZE,), share=(("IRSTD-1K", 1.0),), pasted=0.0, copied=1.0)
+    _, labels = CropSampler(pack, settings).batch(20, np.random.default_rng(0))
+    assert int((labels == TARGET).sum(dim=(1, 2, 3)).max()) > 45

@@ -65,21 +65,18 @@ class TargetBank:
     """
 
     def __init__(self, pack: Pack, kinds: tuple[str, ...], device: torch.device) -> None:
-        excess, alpha, label, sides = [], [], [], []
-        for picture, truth, kind in zip(pack.images, pack.labels, pack.kinds, strict=True):
-            if kind not in kinds:
-                continue
-            for cut in _cut_out(picture, truth):
-                excess.append(cut[0])
-                alpha.append(cut[1])
-                label.append(cut[2])
-                sides.append(cut[3])
-        if not sides:
+        cuts = [
+            cut
+            for picture, truth, kind in zip(pack.images, pack.labels, pack.kinds, strict=True)
+            if kind in kinds
+            for cut in _cut_out(picture, truth)
+        ]
+        if not cuts:
             raise ValueError(f"the pack holds no target of {', '.join(kinds)} that can be copied")
-        stacks = (np.stack(part).astype(np.float16) for part in (excess, alpha, label))
         # (T, 3, P, P): grey levels above the surround, opacity, and 1 on the target.
-        self._patches = torch.from_numpy(np.stack(list(stacks), axis=1)).to(device)
-        self._sides = np.array(sides, dtype=np.float64)
+        patches = np.stack([np.stack(cut[:3]).astype(np.float16) for cut in cuts])
+        self._patches = torch.from_numpy(patches).to(device)
+        self._sides = np.array([cut[3] for cut in cuts], dtype=np.float64)
 
     def __len__(self) -> int:
         return len(self._sides)
@@ -160,6 +157,7 @@ def _cut_out(picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> list[_CutO
         (truth == TARGET).astype(np.uint8), connectivity=8
     )
     margin = _PATCH_PX // 2
+    kernel = np.ones((2 * _GUARD_PX + 1, 2 * _GUARD_PX + 1), np.uint8)
     grey = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
     # Beyond the picture nothing is known, and nothing may be copied.
     marks = cv2.copyMakeBorder(truth, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=9)
@@ -167,11 +165,11 @@ def _cut_out(picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> list[_CutO
         left, top, width, height, _ = (int(v) for v in stats[which])
         if max(width, height) > _MOST_PX:
             continue
-        middle = slice(top + height // 2, None), slice(left + width // 2, None)
-        rows, columns = (slice(s.start, s.start + _PATCH_PX) for s in middle)
+        first_row, first_column = top + height // 2, left + width // 2  # of the bordered picture
+        rows = slice(first_row, first_row + _PATCH_PX)
+        columns = slice(first_column, first_column + _PATCH_PX)
         own = (components == which).astype(np.uint8)
         mask: NDArray[np.uint8] = np.pad(own, margin)[rows, columns]
-        kernel = np.ones((2 * _GUARD_PX + 1, 2 * _GUARD_PX + 1), np.uint8)
         grown = np.asarray(cv2.dilate(mask, kernel), np.uint8)
         ring = (cv2.dilate(grown, kernel) > 0) & (grown == 0)
         around = marks[rows, columns]

@@ -27,8 +27,8 @@ from model.training.data.augment import (
 from model.training.data.copies import TargetBank
 from model.training.data.packs import FLOCK, IGNORE, TARGET, Pack
 
-_REAL = ("clip", FLOCK, "nuaa")
-"""Collections whose targets a camera saw."""
+_MADE_UP = "scene"
+"""The collection whose targets no camera saw."""
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +134,8 @@ class CropSampler:
             kind: [which for which in self._places if pack.kinds[which] == kind]
             for kind in self._kinds
         }
-        self._bank = TargetBank(pack, _REAL, self._device) if settings.copied else None
+        seen = tuple(kind for kind in dict.fromkeys(pack.kinds) if kind != _MADE_UP)
+        self._bank = TargetBank(pack, seen, self._device) if settings.copied else None
         self._targets = [np.argwhere(label == TARGET) for label in pack.labels]
         self._shapes = [image.shape for image in pack.images]
         self._starts = np.cumsum([0, *(image.size for image in pack.images)])
