@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     add("--crop", type=int, nargs="+", metavar="PX",
         help=f"sides of crops, one of them a step (--data {_PUBLISHED_CROP[0]}, "
         f"--pack {' '.join(map(str, crops.sizes))})")  # fmt: skip
+    add("--hard", type=float, default=crops.hard, metavar="SHARE",
+        help="of the crops, where a pack holds mined false alarms: around one of them "
+        f"({crops.hard:g})")  # fmt: skip
     add("--copied", type=float, default=crops.copied, metavar="SHARE",
         help="of the crops: with a target of another picture in them, turned, zoomed and dimmed "
         "(0)")  # fmt: skip
@@ -151,7 +154,12 @@ def _train(
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists() and not options.resume:
         raise ValueError(f"{output} holds a training: go on with --resume, or give another folder")
-    crops = CropSettings(copied=options.copied, warped=options.warped, zoom=tuple(options.zoom))
+    crops = CropSettings(
+        hard=options.hard,
+        copied=options.copied,
+        warped=options.warped,
+        zoom=tuple(options.zoom),
+    )
     if options.crop or options.data:
         crops = replace(crops, sizes=tuple(options.crop or _PUBLISHED_CROP))
     validation = None
