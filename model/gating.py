@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import GateSettings
-from model.windows import Window, cover, scan_tiles
+from model.windows import Window, cover, reach_px, scan_tiles
 from streamer.types import FloatArray, FocusHints, Image
 
 _TARGET_SIGMA_PX = 1.2
@@ -119,15 +119,22 @@ class Gate:
         return None if len(windows) > self._settings.max_windows else windows
 
     def _around_tracks(self, glance: Glance, hints: FocusHints) -> list[Window]:
-        """Windows around tracks that the part of the scan does not show."""
-        height, width, scanned = glance.height, glance.width, glance.windows or []
-        unseen = [
-            k
-            for k, (xy, radius) in enumerate(zip(hints.xy, hints.radius_px, strict=True))
-            if not any(w.shows_around(xy[0], xy[1], radius, height, width) for w in scanned)
-        ]
-        xy, radius_px = hints.xy[unseen], hints.radius_px[unseen]
-        return cover(xy, radius_px, height, width, self._settings.window_px)
+        """Windows around tracks that the part of the scan does not show: wide ones where a target
+        is too large for the others, or was not seen for so long that it may have left them."""
+        height, width = glance.height, glance.width
+        side = self._settings.window_px
+        wide = max(side, min(2 * side, self._scan_px))
+        large = hints.radius_px > reach_px(side)
+        windows: list[Window] = []
+        for size, sought in ((wide, large), (side, ~large)):
+            seen = [*(glance.windows or []), *windows]
+            xy, radius_px = hints.xy[sought], hints.radius_px[sought]
+            unseen = [
+                not any(w.shows_around(x, y, radius, height, width) for w in seen)
+                for (x, y), radius in zip(xy, radius_px, strict=True)
+            ]
+            windows += cover(xy[unseen], radius_px[unseen], height, width, size)
+        return windows
 
     def _around_candidates(self, glance: Glance, windows: list[Window]) -> list[Window]:
         """Windows around bright spots that neither ``windows`` show nor the last few frames did."""

@@ -129,6 +129,12 @@ def _spread(length: int, side: int) -> list[int]:
     return [int(start) for start in np.linspace(0, length - side, count).round()]
 
 
+def reach_px(side: int) -> float:
+    """How far around its middle a window's result is used: from the middle of the first trusted
+    pixel to that of the last is twice as far."""
+    return (side - 2 * RIM_PX - 1) / 2
+
+
 def cover(
     xy: FloatArray, radius_px: FloatArray, height: int, width: int, side: int
 ) -> list[Window]:
@@ -141,8 +147,7 @@ def cover(
         width: its columns; both at least ``side``.
         side: of a window, px.
     """
-    inner = side - 2 * RIM_PX - 1  # from the middle of the first trusted pixel to that of the last
-    reach = np.minimum(radius_px, inner / 2)[:, None]
+    reach = np.minimum(radius_px, reach_px(side))[:, None]
     limit = (width - 1, height - 1)
     places = np.clip(xy, 0, limit)
     boxes = np.concatenate([places - reach, places + reach], axis=1)
@@ -156,7 +161,7 @@ def cover(
             grown = np.concatenate(
                 [np.minimum(box[:2], boxes[k, :2]), np.maximum(box[2:], boxes[k, 2:])]
             )
-            if (grown[2:] - grown[:2] <= inner).all():
+            if (grown[2:] - grown[:2] <= 2 * reach_px(side)).all():
                 box = grown
                 left_over.remove(k)
         left, top = (np.rint((box[:2] + box[2:] - (side - 1)) / 2)).astype(int)

@@ -50,7 +50,12 @@ class GateSettings(Settings):
         description="of that a frame shows at most so many windows: a large picture takes longer",
     )
     window_px: int = Field(
-        64, ge=32, le=512, multiple_of=32, description="side of a window, px; its rim is not used"
+        64,
+        ge=32,
+        le=512,
+        multiple_of=32,
+        description="side of a window, px; its rim is not used. Twice that, or a scan's, around "
+        "tracks that need more",
     )
     candidates: int = Field(
         1, ge=0, le=64, description="windows at most for bright spots that no track explains"

@@ -144,11 +144,25 @@ def test_a_track_that_the_scans_part_shows_costs_no_window_of_its_own() -> None:
     assert second is not None and [window.side for window in second] == [96, 64]
 
 
+def test_a_track_too_large_for_a_window_or_long_unseen_gets_a_wide_one() -> None:
+    gate = Gate(GateSettings(scan_every=100, candidates=0), 96)
+    look(gate, noise(), 1.0, hints())
+    look(gate, noise(), 1.0, hints())
+    both = FocusHints(np.array([[250.0, 150.0], [150.0, 60.0]]), np.array([4.0, 30.0]), 1)
+    windows = look(gate, noise(), 1.0, both)
+    assert windows is not None and [window.side for window in windows] == [96, 64]
+    assert windows[0].shows_around(150, 60, 30, HEIGHT, WIDTH)
+    # What the wide one shows besides costs no other.
+    near = FocusHints(np.array([[150.0, 60.0], [155.0, 65.0]]), np.array([30.0, 4.0]), 1)
+    windows = look(gate, noise(), 1.0, near)
+    assert windows is not None and [window.side for window in windows] == [96]
+
+
 @given(
     height=st.integers(128, 400),
     width=st.integers(128, 400),
     places=st.lists(st.tuples(st.floats(-50, 450), st.floats(-50, 450)), max_size=6),
-    radius=st.floats(0, 20),
+    radius=st.floats(0, 39),
 )
 def test_whatever_is_asked_for_is_seen(
     height: int, width: int, places: list[tuple[float, float]], radius: float
@@ -161,7 +175,7 @@ def test_whatever_is_asked_for_is_seen(
     windows = look(gate, image, 1.0, asked)
     assert windows is not None
     for x, y in np.clip(xy, 0, (width - 1, height - 1)):
-        assert any(window.shows(x, y, height, width) for window in windows)
+        assert any(window.shows_around(x, y, radius, height, width) for window in windows)
 
 
 @pytest.mark.parametrize("shape", [(100, 310), (310, 100), (40, 50)])
