@@ -21,6 +21,7 @@ from functools import partial
 from configs.schema import StreamSettings
 from streamer.channel import Gate
 from streamer.detection import DetectionLoop
+from streamer.free_memory import FreeMemory
 from streamer.lane import Lane, Stream
 from streamer.protocols import Detector
 from streamer.redact import redact
@@ -243,6 +244,7 @@ class Pipeline:
     ) -> None:
         """Return when all threads have ended or were given up."""
         watchdog = _Watchdog(self._lanes)
+        free_memory = FreeMemory()
         while alive := [thread for thread in self._threads if thread.is_alive()]:
             due = time.monotonic() + tick_seconds
             while pump is not None and alive[0].is_alive() and time.monotonic() < due:
@@ -252,6 +254,7 @@ class Pipeline:
             alive[0].join(max(0.0, due - time.monotonic()))
             self._heed_limits()
             self._hurry_sinks()
+            free_memory.give_back()
             if on_tick is not None and on_tick(self.snapshot()) is False:
                 self.stop("closed")
             if self._leaves_behind([thread for thread in self._threads if thread.is_alive()]):
