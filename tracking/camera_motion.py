@@ -7,26 +7,31 @@ the camera stands (:mod:`tracking.stillness`), which is cheap, and only otherwis
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 
 from configs.schema import Switch
 from streamer.types import FloatArray, Image
-from tracking.registration import correlate_phases, enlarged, follow_corners
+from tracking.registration import alike_with, correlate_phases, follow_corners
 from tracking.stillness import ALIKE, Sketch, likeness, sketch, stands_still
 
 STILL_PX = 0.25
 """A camera that moves by less than this between two pictures stands: tracks follow that."""
-_LEAST_LIKENESS = 0.3
+_LEAST_LIKENESS = 0.45
 """Pictures that lie on each other correlate by this much."""
 _BETTER = 0.9
 """What sets the pictures apart, 1 less their correlation, must shrink to this share or less by a
 motion on which corners agree."""
-_MUCH_BETTER = 0.8
+_MUCH_BETTER = 0.75
 """The same for phase correlation, which has no witnesses."""
+_FINE_PX = 160
+"""The longest side of the finer sketch of a picture, about."""
+_FINE_BRIGHTEST = 10.0
+"""What is bright counts for more there: roofs and masts below a sky of faint clouds, which encoders
+copy from the picture before, tell how the camera moved."""
 _LOST_SHARE = 0.02
 """A motion that could not be seen has this standard deviation, of the picture's longest side, or
 that of the last one seen."""
@@ -114,13 +119,18 @@ class Motion:
         return both @ transition, offset, noise
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
     """What is remembered of a picture."""
 
-    image: Image
-    sketch: Sketch
-    boxes_xyxy: FloatArray
+    def __init__(self, image: Image, boxes_xyxy: FloatArray) -> None:
+        self.image = image
+        self.boxes_xyxy = boxes_xyxy
+        self.sketch = sketch(image, boxes_xyxy)
+
+    @functools.cached_property
+    def sketches(self) -> tuple[Sketch, Sketch]:
+        """A coarse one and a fine one, which is wanted only where the camera may have moved."""
+        return self.sketch, sketch(self.image, self.boxes_xyxy, _FINE_PX, _FINE_BRIGHTEST)
 
 
 class CameraMotion:
@@ -152,7 +162,7 @@ class CameraMotion:
         """
         if self._mode == "off":
             return Motion()
-        now = _Seen(image, sketch(image, boxes_xyxy), boxes_xyxy)
+        now = _Seen(image, boxes_xyxy)
         before, self._before = self._before, now
         if before is None:
             return Motion()
@@ -163,8 +173,10 @@ class CameraMotion:
         again = None if self._known is None else self._between(self._known, now)
         if again is not None and self._known is not None:
             # Another place may lie on the known one in a way: on itself it lies better.
-            likeness_of_last = -1.0 if motion is None else _likeness(motion, before, now)
-            if _likeness(again, self._known, now) > likeness_of_last:
+            likeness_of_last = -1.0
+            if motion is not None:
+                likeness_of_last = alike_with(motion.warp, before.sketch, now.sketch)
+            if alike_with(again.warp, self._known.sketch, now.sketch) > likeness_of_last:
                 self._unread, self._known = 0, None
                 return again
         if motion is None:
@@ -205,34 +217,25 @@ class CameraMotion:
 
 
 def _registered(before: _Seen, now: _Seen) -> FloatArray | None:
-    """The warp by the first method that finds one which the pictures bear out."""
-    unmoved = likeness(before.sketch.detail, now.sketch.detail)
-    for warp, share in (
-        (follow_corners(before.image, now.image, before.boxes_xyxy), _BETTER),
-        (
-            correlate_phases(before.image, now.image, before.boxes_xyxy, now.boxes_xyxy),
-            _MUCH_BETTER,
-        ),
-    ):
+    """The warp by the first method that finds one which the pictures bear out, coarse or fine:
+    noise drowns what is fine, and edges tell the more of a motion the finer they are."""
+    pairs = list(zip(before.sketches, now.sketches, strict=True))
+    unmoved = [likeness(earlier.detail, later.detail) for earlier, later in pairs]
+    for register, share in ((_by_corners, _BETTER), (_by_phases, _MUCH_BETTER)):
+        warp = register(before, now)
         if warp is None:
             continue
-        aligned = _likeness(Motion(warp, still=False), before, now)
-        if aligned >= _LEAST_LIKENESS and 1 - aligned <= share * (1 - unmoved):
-            return warp
+        for pair, alike in zip(pairs, unmoved, strict=True):
+            aligned = alike_with(warp, *pair)
+            if aligned >= _LEAST_LIKENESS and 1 - aligned <= share * (1 - alike):
+                return warp
     # As alike as that, and no more by any motion: what differs is noise.
-    return _identity() if unmoved >= ALIKE else None
+    return _identity() if unmoved[0] >= ALIKE else None
 
 
-def _likeness(motion: Motion, before: _Seen, now: _Seen) -> float:
-    """How alike the pictures are, -1..1, once the motion is undone, where both show the scene."""
-    earlier, detail = before.sketch.detail, now.sketch.detail
-    if motion.still:
-        return likeness(earlier, detail)
-    reduced_warp = enlarged(motion.warp, 1 / before.sketch.factor)
-    height, width = earlier.shape
-    ahead, seen = (
-        np.asarray(cv2.warpAffine(each, reduced_warp, (width, height)), dtype=np.float32)
-        for each in (earlier, np.ones_like(earlier))
-    )
-    both = (seen > 0.99).astype(np.float32)
-    return likeness(ahead * both, detail * both)
+def _by_corners(before: _Seen, now: _Seen) -> FloatArray | None:
+    return follow_corners(before.image, now.image, before.boxes_xyxy)
+
+
+def _by_phases(before: _Seen, now: _Seen) -> FloatArray | None:
+    return correlate_phases(before.sketches, now.sketches)

@@ -205,9 +205,10 @@ class TrackTable:
         )
 
 
-def forget_origins(table: TrackTable) -> None:
-    """Where tracks began says nothing any more: the next detections are where they begin."""
-    table.updates = np.zeros_like(table.updates)
+def forget_origins(table: TrackTable, rows: BoolArray) -> None:
+    """Where those tracks, (M,) True, began says nothing any more: the next detections are where
+    they begin."""
+    table.updates[rows] = 0
 
 
 def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.schema import TrackerSettings
-from streamer.types import Detections, FloatArray, IntArray
+from streamer.types import BoolArray, Detections, FloatArray, IntArray
 from tracking.amplitude import features
 
 # A centroid of a component wobbles by this share of the component's width as its edge flickers.
 WOBBLE_SHARE = 0.05
 # No picture is this large: what lies beyond is damage, and squaring it would overflow.
 LARGEST_PX = 1e6
+# What ends this near to the border may go on beyond it: masks end before a target's blur does.
+BORDER_PX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,20 @@ class Measurements:
     """(N, 2) width and height, px."""
     score: FloatArray
     """(N,) 0..1."""
+    cut_off: BoolArray
+    """(N,) True at the picture's border: only a part may be seen, and more or less of it when the
+    camera moves."""
 
 
-def measurements_of(detections: Detections, settings: TrackerSettings) -> Measurements:
+def measurements_of(
+    detections: Detections, settings: TrackerSettings, picture_size: tuple[int, int] | None
+) -> Measurements:
     """The usable detections of a frame: those with a finite position and box of sane size.
 
     Args:
         detections: as the detector gave them.
         settings: the position's error, and whether extended ones count.
+        picture_size: (width, height), px; None where it is not known.
     """
     fields = np.column_stack((detections.xy, detections.boxes_xyxy))
     usable = (np.abs(fields) < LARGEST_PX).all(axis=1) & np.isfinite(detections.score)
@@ -64,7 +72,17 @@ def measurements_of(detections: Detections, settings: TrackerSettings) -> Measur
         features=features(snr, area),
         size=np.abs(boxes[:, 2:] - boxes[:, :2]),
         score=np.clip(detections.score[index], 0.0, 1.0),
+        cut_off=_cut_off(boxes, picture_size),
     )
+
+
+def _cut_off(boxes_xyxy: FloatArray, picture_size: tuple[int, int] | None) -> BoolArray:
+    """(N,) which boxes reach the border of a picture (width, height), px."""
+    if picture_size is None:
+        return np.zeros(len(boxes_xyxy), dtype=np.bool_)
+    last = np.array(picture_size) - 1
+    inside = (boxes_xyxy[:, :2] > BORDER_PX) & (boxes_xyxy[:, 2:] < last - BORDER_PX)
+    return np.asarray(~inside.all(axis=1), dtype=np.bool_)
 
 
 def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> FloatArray:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.types import BoolArray, FloatArray, Image
-from tracking.stillness import Picture, box_slices, details, reduced
+from tracking.stillness import Picture, Sketch, box_slices, likeness, reduced
 
 MAX_CORNERS = 200
 """At most so many corners are followed."""
 _FLOW_PX = 480
 """The longest side, at most, of the pictures in which corners are followed."""
-_PHASE_PX = 128
-"""The same for phase correlation."""
 _REFINEMENTS = 6
-"""Steps of least squares after it: its own peak is blunt where texture is poor."""
+"""Steps of least squares after a phase correlation, in each sketch: its own peak is blunt where
+texture is poor."""
 _BLUR_PX = 1.0
 """Against the sensor's noise."""
 _RIM_PX = 6
@@ -30,6 +30,9 @@ _LEAST_INLIERS = 10
 _LEAST_INLIER_SHARE = 0.4
 _MAX_ZOOM = 1.5
 _WINDOW_PX = 11
+_LEAST_QUALITY = 0.03
+"""A corner of less than this share of the best one's quality is noise, or what an encoder copied
+from the picture before."""
 _PYRAMID_LEVELS = 4
 _STEPS = 10
 _STEP_PX = 0.03
@@ -76,43 +79,55 @@ def follow_corners(before: Image, after: Image, boxes_xyxy: FloatArray) -> Float
     return enlarged(warp, factor)
 
 
-def correlate_phases(
-    before: Image, after: Image, boxes_before: FloatArray, boxes_after: FloatArray
-) -> FloatArray | None:
+def correlate_phases(before: Sequence[Sketch], after: Sequence[Sketch]) -> FloatArray | None:
     """Register two pictures by phase correlation, a shift only, for want of corners.
 
-    The shift found is refined by least squares. It is the best there is and may be none: a peak
-    there always is, so ask whether the pictures do lie on each other with it.
+    The shift found in the coarsest sketches is refined by least squares in each. It is the best
+    there is and may be none: a peak there always is, so ask whether the pictures do lie on each
+    other with it (:func:`alike_with`).
 
     Source: Kuglin and Hines, "The Phase Correlation Image Alignment Method" (1975), with Hann's
     window.
 
     Args:
-        before: (H, W).
-        after: (H, W), of the same size and type.
-        boxes_before: (N, 4) of what moves in ``before``, px.
-        boxes_after: (N, 4) the same for ``after``.
+        before: sketches of a picture, the coarsest first.
+        after: of a picture of the same size, likewise.
 
     Returns:
         As :func:`follow_corners`; None where no shift is found within a third of a side.
     """
-    factor = math.ceil(max(before.shape) / _PHASE_PX)
-    first, second = (
-        _smoothed(details(image, boxes, factor))
-        for image, boxes in ((before, boxes_before), (after, boxes_after))
-    )
-    height, width = first.shape
+    height, width = before[0].detail.shape
     if min(height, width) < _WINDOW_PX:
         return None
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    shift = np.array(cv2.phaseCorrelate(first, second, window)[0])
-    furthest = _MAX_SHIFT_SHARE * np.array([width, height])
-    for _ in range(_REFINEMENTS):
-        # Written so that NaN, too, is none.
-        if not (np.abs(shift) <= furthest).all():
-            return None
-        shift = shift + _shift_left(first, second, shift)
-    return enlarged(np.column_stack((np.eye(2), shift)), factor)
+    warp: FloatArray | None = None
+    for earlier, now in zip(before, after, strict=True):
+        first, second = _smoothed(earlier.detail), _smoothed(now.detail)
+        if warp is None:
+            shift = np.array(cv2.phaseCorrelate(first, second, window)[0])
+        else:
+            shift = enlarged(warp, 1 / earlier.factor)[:, 2]
+        furthest = _MAX_SHIFT_SHARE * np.array(first.shape[::-1])
+        for _ in range(_REFINEMENTS):
+            # Written so that NaN, too, is none.
+            if not (np.abs(shift) <= furthest).all():
+                return None
+            shift = shift + _shift_left(first, second, shift)
+        warp = enlarged(np.column_stack((np.eye(2), shift)), earlier.factor)
+    return warp
+
+
+def alike_with(warp: FloatArray, before: Sketch, after: Sketch) -> float:
+    """How alike two pictures are, -1..1, once the warp (2, 3) between them is undone, where both
+    show the scene."""
+    height, width = after.detail.shape
+    small_warp = enlarged(warp, 1 / after.factor)
+    ahead, seen = (
+        np.asarray(cv2.warpAffine(each, small_warp, (width, height)), dtype=np.float32)
+        for each in (before.detail, np.ones_like(before.detail))
+    )
+    both = (seen > 0.99).astype(np.float32)
+    return likeness(ahead * both, after.detail * both)
 
 
 def _shift_left(first: Picture, second: Picture, shift: FloatArray) -> FloatArray:
@@ -177,7 +192,8 @@ def _corners(picture: NDArray[np.uint8], boxes_xyxy: FloatArray, factor: int) ->
     tiles = (quality * allowed)[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
     flat = tiles.swapaxes(1, 2).reshape(rows * columns, cell * cell)
     best = flat.argmax(axis=1)
-    there = flat[np.arange(len(flat)), best] > 0
+    corner = flat[np.arange(len(flat)), best]
+    there = (corner > 0) & (corner >= _LEAST_QUALITY * corner.max())
     y, x = np.divmod(best, cell)
     row, column = np.divmod(np.arange(len(flat)), columns)
     xy = np.column_stack((column * cell + x, row * cell + y))

@@ -27,12 +27,18 @@ SKETCH_PX = 80
 _BLOCK_PX = 8
 _BRIGHT_SHARE = 0.9
 _BRIGHTEST = 3.0
-"""Nothing counts for more than so many times what this share of the picture stays below."""
+"""Nothing counts for more than so many times what this share of the picture stays below, unless
+told otherwise."""
 _SHADE_PX = 9
 """Shades wider than this are taken out: they are the sky's, or the camera's own."""
 ALIKE = 0.5
 """Blocks correlate by this much, or the pictures are too different for one step."""
 _ROUNDS = 2
+_RICH_SHARE = 0.05
+"""A block with less texture than this share of what the strongest have says nothing: there is
+noise, or what an encoder copied from the picture before."""
+_FEW = 8
+"""So many are the strongest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,23 +51,28 @@ class Sketch:
     """A pixel of the sketch is a square of so many pixels of the picture."""
 
 
-def sketch(image: Image, boxes_xyxy: FloatArray) -> Sketch:
-    """Reduce a picture; nothing is drawn in the boxes (N, 4), px, of what moves by itself."""
-    factor = max(1, round(max(image.shape) / SKETCH_PX))
-    return Sketch(details(image, boxes_xyxy, factor), factor)
+def sketch(
+    image: Image, boxes_xyxy: FloatArray, side_px: int = SKETCH_PX, brightest: float = _BRIGHTEST
+) -> Sketch:
+    """Reduce a picture to about ``side_px``; see :func:`details` for the rest."""
+    factor = max(1, round(max(image.shape) / side_px))
+    return Sketch(details(image, boxes_xyxy, factor, brightest), factor)
 
 
-def details(image: Image, boxes_xyxy: FloatArray, factor: int) -> Picture:
+def details(
+    image: Image, boxes_xyxy: FloatArray, factor: int, brightest: float = _BRIGHTEST
+) -> Picture:
     """A picture reduced by ``factor``, without slow shades and without what moves by itself.
 
-    Detections are blotted out. Of what is not detected nothing weighs more than the scene's own
-    brighter parts: before a plain sky a bird would else be all there is to see.
+    What is in the boxes (N, 4), px, is blotted out. Of what is not detected nothing weighs more
+    than ``brightest`` times the scene's own brighter parts: before a plain sky a bird would else
+    be all there is to see.
     """
     small = reduced(image, factor)
     detail = np.asarray(small - cv2.blur(small, (_SHADE_PX, _SHADE_PX)), dtype=np.float32)
     size = np.abs(detail)
     rank = int(_BRIGHT_SHARE * (size.size - 1))
-    limit = _BRIGHTEST * np.partition(size, rank, axis=None)[rank]
+    limit = brightest * np.partition(size, rank, axis=None)[rank]
     np.clip(detail, -limit, limit, out=detail)
     for rows, columns in box_slices(boxes_xyxy, factor, detail.shape, margin=1):
         detail[rows, columns] = 0
@@ -178,6 +189,10 @@ def _movement(blocks: FloatArray, along_x: FloatArray, along_y: FloatArray) -> f
     """How far, px of the sketch, the similarity moves the picture that explains most blocks."""
     # Each block that has texture gets about the same say, and one without it gets none.
     texture = blocks[0] + blocks[2]
+    strongest = np.partition(texture, -_FEW)[-_FEW:].mean() if len(texture) > _FEW else 0.0
+    rich = texture >= _RICH_SHARE * strongest
+    blocks, texture = blocks[:, rich], texture[rich]
+    along_x, along_y = along_x[:, rich], along_y[:, rich]
     xx, xy, yy, xt, yt = blocks[:5] / (texture + _median(texture) + 1e-9)
     # A block's own shift, to see which blocks are outvoted. In the weak direction of an edge it
     # means nothing; the small term keeps it at nought.

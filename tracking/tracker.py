@@ -96,7 +96,7 @@ class KalmanTracker:
                 leaves it, and what it shows how the camera moved.
         """
         self._forget_another_picture(image)
-        measured = measurements_of(detections, self._settings)
+        measured = measurements_of(detections, self._settings, _size_of(image))
         dt = self._advance_clock(detections.pts_seconds)
         motion, moved_in = self._watch_camera(detections, image, dt)
         shape = None if image is None else image.shape
@@ -179,7 +179,7 @@ class KalmanTracker:
         tracks.origin = motion.points(tracks.origin)
         tracks.last_xy = motion.points(tracks.last_xy)
         if not motion.trusted:
-            forget_origins(tracks)
+            forget_origins(tracks, np.ones(len(tracks), dtype=np.bool_))
 
     def _associate(self, measured: Measurements) -> IntArray:
         tracks = self._tracks
@@ -252,6 +252,9 @@ class KalmanTracker:
         tracks.hits[:, 0] = strong
         note_positions(tracks, hit, measured.xy[used])
         note_displacement(tracks, strong, settings)
+        cut_off = np.zeros(len(tracks), dtype=np.bool_)
+        cut_off[hit] = measured.cut_off[used]
+        forget_origins(tracks, cut_off & ~tracks.confirmed)
         before, tracks.confirmed = tracks.confirmed, self._life.confirmed(tracks)
         self._recapture(tracks.confirmed & ~before)
 

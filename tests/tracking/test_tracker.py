@@ -1,5 +1,7 @@
 """The tracker through its step: what it follows, what it ignores, and when it lets go."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shown_targets import SIGMA, SIZE, THRESHOLD, follow, line, seen, tracker
@@ -124,6 +126,25 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
         tracks = subject.step(seen(posts + rng.normal(0, jitter, posts.shape), n / 30))
         confirmed |= set(tracks.track_id[tracks.state != TrackState.TENTATIVE].tolist())
     assert len(confirmed) <= at_most
+
+
+@pytest.mark.parametrize(("foot", "confirmed"), [(255, False), (235, True)])
+def test_what_the_picture_cuts_off_does_not_move_because_more_of_it_shows(
+    foot: int, confirmed: bool
+) -> None:
+    """A mast's top at the lower edge, of which more and more is seen, and one that stands free."""
+    subject = tracker(confirm_displacement_px=1)
+    image = np.zeros((256, 320), np.uint8)
+    states = set()
+    for n in range(40):
+        height = 3 + n / 4
+        box = np.array([[98.0, foot - height, 102.0, foot + 0.5]])
+        shown = replace(
+            seen((100, foot - height / 2), n / 30),
+            boxes_xyxy=box,
+        )
+        states |= set(subject.step(shown, image).state.tolist())
+    assert (TrackState.CONFIRMED in states) == confirmed
 
 
 @pytest.mark.parametrize(("confirm_hits", "confirm_window"), [(1, 1), (1, 6), (4, 6)])
