@@ -21,7 +21,7 @@ from model.checkpoint import (
 )
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
-from model.gating import Gate, Glance
+from model.gating import Gate, Glance, window_sides
 from model.mpcnet import attention_grid_of
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator
@@ -294,7 +294,8 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
     network = load_network(path)
     # Decided once and never from timing, so that a replay sees what the first run saw.
     gated = settings.mode == "gated" or (settings.mode == "auto" and device.type == "cpu")
-    sides = (network.info.picture_size, *((settings.gate.window_px,) if gated else ()))
+    scan_px = network.info.picture_size
+    sides = (scan_px, *(window_sides(settings.gate, scan_px) if gated else ()))
     try:
         engine = build_engine(
             network,
@@ -325,7 +326,7 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
         threshold=threshold,
         max_batch=settings.batch.max_size or default_batch,
         mode=mode,
-        scan_px=network.info.picture_size,
+        scan_px=scan_px,
         description={"weights": network.info.name, "weights_sha256": file_sha256(path)},
     )
 

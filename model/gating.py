@@ -45,6 +45,18 @@ class Glance:
     """(K, 2) x and y of bright spots, px, the strongest first."""
 
 
+def window_sides(settings: GateSettings, scan_px: int) -> tuple[int, int]:
+    """Sides, px, of the windows that a gate asks for besides those of the scan, and of the wide
+    ones around tracks that need more.
+
+    Args:
+        settings: the gate's.
+        scan_px: side of the windows that a large picture is scanned in, px.
+    """
+    side = settings.window_px
+    return side, max(side, min(2 * side, scan_px))
+
+
 class Gate:
     """Decides, for the frames of one source in order, whether to scan and else where to look.
 
@@ -116,14 +128,15 @@ class Gate:
             return []
         windows = self._around_tracks(glance, hints)
         windows += self._around_candidates(glance, glance.windows + windows)
-        return None if len(windows) > self._settings.max_windows else windows
+        work = sum(window.side**2 for window in windows)
+        most = self._settings.max_windows * self._settings.window_px**2
+        return None if work > most else windows
 
     def _around_tracks(self, glance: Glance, hints: FocusHints) -> list[Window]:
         """Windows around tracks that the part of the scan does not show: wide ones where a target
         is too large for the others, or was not seen for so long that it may have left them."""
         height, width = glance.height, glance.width
-        side = self._settings.window_px
-        wide = max(side, min(2 * side, self._scan_px))
+        side, wide = window_sides(self._settings, self._scan_px)
         large = hints.radius_px > reach_px(side)
         windows: list[Window] = []
         for size, sought in ((wide, large), (side, ~large)):

@@ -15,13 +15,12 @@ import numpy as np
 
 from configs.schema import Switch
 from streamer.types import FloatArray, Image
-from tracking.registration import alike_with, correlate_phases, follow_corners
+from tracking.evidence import Agreement, bears_out
+from tracking.registration import correlate_phases, follow_corners
 from tracking.stillness import ALIKE, Sketch, likeness, sketch, stands_still
 
 STILL_PX = 0.25
 """A camera that moves by less than this between two pictures stands: tracks follow that."""
-_LEAST_LIKENESS = 0.45
-"""Pictures that lie on each other correlate by this much."""
 _BETTER = 0.9
 """What sets the pictures apart, 1 less their correlation, must shrink to this share or less by a
 motion on which corners agree."""
@@ -29,7 +28,7 @@ _MUCH_BETTER = 0.75
 """The same for phase correlation, which has no witnesses."""
 _FINE_PX = 160
 """The longest side of the finer sketch of a picture, about."""
-_FINE_BRIGHTEST = 10.0
+_FINE_BRIGHTEST = 25.0
 """What is bright counts for more there: roofs and masts below a sky of faint clouds, which encoders
 copy from the picture before, tell how the camera moved."""
 _LOST_SHARE = 0.02
@@ -175,8 +174,8 @@ class CameraMotion:
             # Another place may lie on the known one in a way: on itself it lies better.
             likeness_of_last = -1.0
             if motion is not None:
-                likeness_of_last = alike_with(motion.warp, before.sketch, now.sketch)
-            if alike_with(again.warp, self._known.sketch, now.sketch) > likeness_of_last:
+                likeness_of_last = _likeness(motion.warp, before, now)
+            if _likeness(again.warp, self._known, now) > likeness_of_last:
                 self._unread, self._known = 0, None
                 return again
         if motion is None:
@@ -220,17 +219,20 @@ def _registered(before: _Seen, now: _Seen) -> FloatArray | None:
     """The warp by the first method that finds one which the pictures bear out, coarse or fine:
     noise drowns what is fine, and edges tell the more of a motion the finer they are."""
     pairs = list(zip(before.sketches, now.sketches, strict=True))
-    unmoved = [likeness(earlier.detail, later.detail) for earlier, later in pairs]
+    unmoved = [Agreement.of(earlier.detail, later.detail) for earlier, later in pairs]
     for register, share in ((_by_corners, _BETTER), (_by_phases, _MUCH_BETTER)):
         warp = register(before, now)
         if warp is None:
             continue
-        for pair, alike in zip(pairs, unmoved, strict=True):
-            aligned = alike_with(warp, *pair)
-            if aligned >= _LEAST_LIKENESS and 1 - aligned <= share * (1 - alike):
-                return warp
+        moved = [Agreement.with_motion(warp, *pair) for pair in pairs]
+        if any(bears_out(*each, share) for each in zip(unmoved, moved, strict=True)):
+            return warp
     # As alike as that, and no more by any motion: what differs is noise.
-    return _identity() if unmoved[0] >= ALIKE else None
+    return _identity() if likeness(before.sketch.detail, now.sketch.detail) >= ALIKE else None
+
+
+def _likeness(warp: FloatArray, before: _Seen, now: _Seen) -> float:
+    return Agreement.with_motion(warp, before.sketch, now.sketch).by_strength
 
 
 def _by_corners(before: _Seen, now: _Seen) -> FloatArray | None:

@@ -2,7 +2,8 @@
 
 A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
 once and for all, if they show that it moved: what stands still from the first frame on is a lamp
-post, a hot stone or a dead pixel far more often than a target. From then on it is reported, as
+post, a hot stone or a dead pixel far more often than a target. What the picture's border cuts off
+has not moved because more of it shows. From then on it is reported, as
 *coasting* in the frames that have no detection for it. It ends when it went without a detection
 for too long, by the stream's clock and not by a count of frames, when its position has become too
 uncertain to mean anything, or when it left the picture. Pictures that show nothing new (a thermal
@@ -80,6 +81,8 @@ class TrackTable:
     """(M, 2) where the last one was, px."""
     origin: FloatArray
     """(M, 2) where the first ones were on average, px."""
+    cut_off: BoolArray
+    """(M, 2) along which axes the picture's border cut the last one off."""
     jitter_variance: FloatArray
     """(M,) variance of the detections' positions from frame to frame, and a quarter of the squared
     step that the target itself makes, px^2."""
@@ -117,6 +120,7 @@ class TrackTable:
             size=np.empty((0, 2)),
             score=none,
             strong=np.empty(0, dtype=np.bool_),
+            cut_off=np.empty((0, 2), dtype=np.bool_),
             window=window,
             clock=0.0,
             detection=whole,
@@ -132,6 +136,7 @@ class TrackTable:
         size: FloatArray,
         score: FloatArray,
         strong: BoolArray,
+        cut_off: BoolArray,
         window: int,
         clock: float,
         detection: IntArray,
@@ -145,6 +150,7 @@ class TrackTable:
             size: (M, 2) width and height of the detections, px.
             score: (M,) the detections'.
             strong: (M,) whether that is a strong one's.
+            cut_off: (M, 2) along which axes the picture's border cuts the detections off.
             window: the N of M of N.
             clock: the tracker's, s.
             detection: (M,) the detections' rows.
@@ -173,6 +179,7 @@ class TrackTable:
             updates=np.ones(count, dtype=np.int64),
             last_xy=mean[:, POSITION].copy(),
             origin=mean[:, POSITION].copy(),
+            cut_off=cut_off,
             jitter_variance=np.maximum(cov[:, 0, 0], USUAL_JITTER_PX**2),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
@@ -205,10 +212,24 @@ class TrackTable:
         )
 
 
-def forget_origins(table: TrackTable, rows: BoolArray) -> None:
-    """Where those tracks, (M,) True, began says nothing any more: the next detections are where
-    they begin."""
-    table.updates[rows] = 0
+def forget_origins(table: TrackTable) -> None:
+    """Where tracks began says nothing any more: the next detections are where they begin."""
+    table.updates = np.zeros_like(table.updates)
+
+
+def note_cut_off(table: TrackTable, rows: BoolArray, cut_off: BoolArray) -> None:
+    """Tracks at the picture's border have not moved towards it or from it: more or less of them
+    shows. Where they began, along that axis, is where they are first seen whole.
+
+    Args:
+        table: the tracks, changed in place.
+        rows: (M,) True where a track has a new detection.
+        cut_off: (K, 2) along which axes these are cut off, in the order of the rows.
+    """
+    asked = ~table.confirmed[rows][:, None]
+    origin = np.where(table.cut_off[rows] & asked, table.last_xy[rows], table.origin[rows])
+    table.origin[rows] = np.where(cut_off & asked, table.mean[rows][:, POSITION], origin)
+    table.cut_off[rows] = cut_off
 
 
 def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:

@@ -35,8 +35,8 @@ class Measurements:
     score: FloatArray
     """(N,) 0..1."""
     cut_off: BoolArray
-    """(N,) True at the picture's border: only a part may be seen, and more or less of it when the
-    camera moves."""
+    """(N, 2) True along x or y where it reaches the picture's border: how far it moved that way is
+    not known. Its position is taken as it is."""
 
 
 def measurements_of(
@@ -77,12 +77,12 @@ def measurements_of(
 
 
 def _cut_off(boxes_xyxy: FloatArray, picture_size: tuple[int, int] | None) -> BoolArray:
-    """(N,) which boxes reach the border of a picture (width, height), px."""
+    """(N, 2) along which axes boxes reach the border of a picture (width, height), px."""
     if picture_size is None:
-        return np.zeros(len(boxes_xyxy), dtype=np.bool_)
+        return np.zeros((len(boxes_xyxy), 2), dtype=np.bool_)
     last = np.array(picture_size) - 1
     inside = (boxes_xyxy[:, :2] > BORDER_PX) & (boxes_xyxy[:, 2:] < last - BORDER_PX)
-    return np.asarray(~inside.all(axis=1), dtype=np.bool_)
+    return np.asarray(~inside, dtype=np.bool_)
 
 
 def _position_variance(sigma: float, area_px: FloatArray, snr: FloatArray) -> FloatArray:

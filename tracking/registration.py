@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.types import BoolArray, FloatArray, Image
-from tracking.stillness import Picture, Sketch, box_slices, likeness, reduced
+from tracking.stillness import Picture, Sketch, box_slices, reduced
 
 MAX_CORNERS = 200
 """At most so many corners are followed."""
@@ -84,7 +84,7 @@ def correlate_phases(before: Sequence[Sketch], after: Sequence[Sketch]) -> Float
 
     The shift found in the coarsest sketches is refined by least squares in each. It is the best
     there is and may be none: a peak there always is, so ask whether the pictures do lie on each
-    other with it (:func:`alike_with`).
+    other with it (:mod:`tracking.evidence`).
 
     Source: Kuglin and Hines, "The Phase Correlation Image Alignment Method" (1975), with Hann's
     window.
@@ -115,19 +115,6 @@ def correlate_phases(before: Sequence[Sketch], after: Sequence[Sketch]) -> Float
             shift = shift + _shift_left(first, second, shift)
         warp = enlarged(np.column_stack((np.eye(2), shift)), earlier.factor)
     return warp
-
-
-def alike_with(warp: FloatArray, before: Sketch, after: Sketch) -> float:
-    """How alike two pictures are, -1..1, once the warp (2, 3) between them is undone, where both
-    show the scene."""
-    height, width = after.detail.shape
-    small_warp = enlarged(warp, 1 / after.factor)
-    ahead, seen = (
-        np.asarray(cv2.warpAffine(each, small_warp, (width, height)), dtype=np.float32)
-        for each in (before.detail, np.ones_like(before.detail))
-    )
-    both = (seen > 0.99).astype(np.float32)
-    return likeness(ahead * both, after.detail * both)
 
 
 def _shift_left(first: Picture, second: Picture, shift: FloatArray) -> FloatArray:

@@ -34,11 +34,9 @@ _SHADE_PX = 9
 ALIKE = 0.5
 """Blocks correlate by this much, or the pictures are too different for one step."""
 _ROUNDS = 2
-_RICH_SHARE = 0.05
-"""A block with less texture than this share of what the strongest have says nothing: there is
-noise, or what an encoder copied from the picture before."""
-_FEW = 8
-"""So many are the strongest."""
+RICH_SHARE = 0.05
+"""A block with less texture than this share of what strong ones have says nothing: there is noise,
+or what an encoder copied from the picture before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +132,8 @@ def stands_still(before: Sketch, after: Sketch, still_px: float) -> bool:
     blocks = _blocks(gx, gy, change, before.detail, after.detail)
     if _alike(blocks) < ALIKE:
         return False
-    moved = _movement(blocks, *_geometry(*mean.shape))
+    rows, columns = (side // _BLOCK_PX for side in mean.shape)
+    moved = _movement(blocks, *_geometry(*mean.shape), (rows, columns))
     return moved * before.factor < still_px
 
 
@@ -142,20 +141,25 @@ def _blocks(
     gx: Picture, gy: Picture, change: Picture, before: Picture, after: Picture
 ) -> FloatArray:
     """(7, B) means over each block of gx^2, gx gy, gy^2, gx t, gy t, a b and (a^2 + b^2) / 2."""
-    rows, columns = (side // _BLOCK_PX for side in gx.shape)
-    energy = 0.5 * (before * before + after * after)
+    energy = np.float32(0.5) * (before * before + after * after)
     products = (gx * gx, gx * gy, gy * gy, gx * change, gy * change, before * after, energy)
-    return np.array(
-        [
-            cv2.resize(
-                product[: rows * _BLOCK_PX, : columns * _BLOCK_PX],
-                (columns, rows),
-                interpolation=cv2.INTER_AREA,
-            ).ravel()
-            for product in products
-        ],
-        dtype=np.float64,
-    )
+    return block_means(*products).reshape(len(products), -1)
+
+
+def block_means(*pictures: Picture) -> FloatArray:
+    """(K, R, C) means over square blocks of pictures (h, w), of those smaller than one over smaller
+    ones; what is left over is cut off."""
+    block = min(_BLOCK_PX, *pictures[0].shape)
+    rows, columns = (side // block for side in pictures[0].shape)
+    means = [
+        cv2.resize(
+            picture[: rows * block, : columns * block],
+            (columns, rows),
+            interpolation=cv2.INTER_AREA,
+        )
+        for picture in pictures
+    ]
+    return np.array(means, dtype=np.float64)
 
 
 def _alike(blocks: FloatArray) -> float:
@@ -185,12 +189,19 @@ def _geometry(height: int, width: int) -> tuple[FloatArray, FloatArray]:
     return np.stack((one, none, x, -y)), np.stack((none, one, y, x))
 
 
-def _movement(blocks: FloatArray, along_x: FloatArray, along_y: FloatArray) -> float:
+def usual_strongest(texture: FloatArray) -> float:
+    """What the strongest block of a column, or of a row, (R, C) of them, has in the middle case: a
+    skyline has it in every column, a single thing in a few."""
+    return max(float(np.median(texture.max(axis=axis))) for axis in (0, 1))
+
+
+def _movement(
+    blocks: FloatArray, along_x: FloatArray, along_y: FloatArray, shape: tuple[int, int]
+) -> float:
     """How far, px of the sketch, the similarity moves the picture that explains most blocks."""
     # Each block that has texture gets about the same say, and one without it gets none.
     texture = blocks[0] + blocks[2]
-    strongest = np.partition(texture, -_FEW)[-_FEW:].mean() if len(texture) > _FEW else 0.0
-    rich = texture >= _RICH_SHARE * strongest
+    rich = texture >= RICH_SHARE * usual_strongest(texture.reshape(shape))
     blocks, texture = blocks[:, rich], texture[rich]
     along_x, along_y = along_x[:, rich], along_y[:, rich]
     xx, xy, yy, xt, yt = blocks[:5] / (texture + _median(texture) + 1e-9)

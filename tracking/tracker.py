@@ -29,6 +29,7 @@ from tracking.lifecycle import (
     TrackTable,
     forget_origins,
     has_left,
+    note_cut_off,
     note_displacement,
     note_positions,
     too_uncertain,
@@ -179,7 +180,7 @@ class KalmanTracker:
         tracks.origin = motion.points(tracks.origin)
         tracks.last_xy = motion.points(tracks.last_xy)
         if not motion.trusted:
-            forget_origins(tracks, np.ones(len(tracks), dtype=np.bool_))
+            forget_origins(tracks)
 
     def _associate(self, measured: Measurements) -> IntArray:
         tracks = self._tracks
@@ -251,10 +252,8 @@ class KalmanTracker:
         tracks.hits[:, 1:] = tracks.hits[:, :-1]
         tracks.hits[:, 0] = strong
         note_positions(tracks, hit, measured.xy[used])
+        note_cut_off(tracks, hit, measured.cut_off[used])
         note_displacement(tracks, strong, settings)
-        cut_off = np.zeros(len(tracks), dtype=np.bool_)
-        cut_off[hit] = measured.cut_off[used]
-        forget_origins(tracks, cut_off & ~tracks.confirmed)
         before, tracks.confirmed = tracks.confirmed, self._life.confirmed(tracks)
         self._recapture(tracks.confirmed & ~before)
 
@@ -322,6 +321,7 @@ class KalmanTracker:
             size=measured.size[born],
             score=measured.score[born],
             strong=measured.score[born] >= self._threshold,
+            cut_off=measured.cut_off[born],
             window=self._settings.confirm_window,
             clock=self._clock,
             detection=measured.index[born],

@@ -70,7 +70,12 @@ class GateSettings(Settings):
     candidate_every: int = Field(
         5, ge=1, le=1000, description="frames from one look at a bright spot to the next"
     )
-    max_windows: int = Field(16, ge=1, le=256, description="of a frame; more: it is scanned whole")
+    max_windows: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="of a frame; more, or as much of wide ones: it is scanned whole",
+    )
 
 
 class DetectorSettings(Settings):

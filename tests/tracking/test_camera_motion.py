@@ -113,17 +113,35 @@ def test_a_sky_that_an_encoder_copied_from_the_picture_before_does_not_hide_a_pa
     assert moved == pytest.approx(-0.9 * 39, abs=3)
 
 
-def test_what_is_burnt_in_is_outvoted() -> None:
+@pytest.mark.parametrize("speed", [(2, 0), (3, 0), (5, 0), (7, 0), (3, 3), (10, 4)])
+def test_what_is_burnt_in_is_outvoted(speed: tuple[int, int]) -> None:
     """A camera's own text has the sharpest corners of all, and stands while the scene moves."""
     world, rng = scene("ground"), np.random.default_rng(3)
     camera = CameraMotion("auto")
-    poses = [Pose(400 + 7 * k, 400) for k in range(8)]
+    poses = [Pose(400 + speed[0] * k, 400 + speed[1] * k) for k in range(8)]
+    right = 0
     for before, after in zip([poses[0], *poses], poses, strict=False):
         image = view(world, after, rng)
         for row in (20, 245):
             cv2.putText(image, "REC I:0 V:0 12:34", (5, row), 0, 0.7, 255, 2)
         motion = camera.estimate(image, NO_BOXES)
-        assert distance(motion.warp, between(before, after)) < 0.5
+        right += distance(motion.warp, between(before, after)) < 0.5
+    assert right >= len(poses) - 2
+
+
+@pytest.mark.parametrize(
+    ("length", "clouds"), [(20, 0.0), (38, 0.0), (38, 1.0), (38, 2.0), (50, 0.0)]
+)
+def test_a_large_target_that_was_not_detected_is_not_the_camera(length: int, clouds: float) -> None:
+    texture = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 1, (HEIGHT, WIDTH)), (0, 0), 2)
+    camera = CameraMotion("auto")
+    for k in range(20):
+        picture = 90 + clouds * texture / texture.std()
+        middle, axes = (30 + 4 * k, 160), (length // 2, length // 5)
+        cv2.ellipse(picture, middle, axes, 20, 0, 360, 200.0, -1)
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.8)
+        picture += np.random.default_rng(k).normal(0, 1.0, picture.shape)
+        assert camera.estimate(picture.round().astype(np.uint8), NO_BOXES).still
 
 
 def test_corners_are_off_the_detections() -> None:

@@ -128,23 +128,61 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
     assert len(confirmed) <= at_most
 
 
-@pytest.mark.parametrize(("foot", "confirmed"), [(255, False), (235, True)])
+def confirmed_after(boxes: np.ndarray) -> int | None:
+    """The frame, of 30 a second, in which a target of those boxes (T, 4) is confirmed in a picture
+    of 320x256 px, which cuts them off."""
+    subject, image = tracker(confirm_displacement_px=1), np.zeros((256, 320), np.uint8)
+    for n, box in enumerate(np.clip(boxes, -0.5, [319.5, 255.5, 319.5, 255.5])):
+        shown = replace(seen((box[:2] + box[2:]) / 2, n / 30), boxes_xyxy=box[None])
+        if TrackState.CONFIRMED in subject.step(shown, image).state:
+            return n
+    return None
+
+
+@pytest.mark.parametrize("heights", ["grows", "flickers", "jumps once"])
+@pytest.mark.parametrize("foot", [255.5, 235.5])
 def test_what_the_picture_cuts_off_does_not_move_because_more_of_it_shows(
-    foot: int, confirmed: bool
+    heights: str, foot: float
 ) -> None:
-    """A mast's top at the lower edge, of which more and more is seen, and one that stands free."""
-    subject = tracker(confirm_displacement_px=1)
-    image = np.zeros((256, 320), np.uint8)
-    states = set()
-    for n in range(40):
-        height = 3 + n / 4
-        box = np.array([[98.0, foot - height, 102.0, foot + 0.5]])
-        shown = replace(
-            seen((100, foot - height / 2), n / 30),
-            boxes_xyxy=box,
-        )
-        states |= set(subject.step(shown, image).state.tolist())
-    assert (TrackState.CONFIRMED in states) == confirmed
+    """A mast's top at the lower edge, and one that stands free and does grow."""
+    n = np.arange(150)
+    height = {
+        "grows": 3 + n / 4,
+        "flickers": np.random.default_rng(3).choice([3.0, 8.0, 14.0], len(n)),
+        "jumps once": np.where(n < 1, 3.0, 12.0),
+    }[heights]
+    boxes = np.column_stack((0 * n + 98.0, foot - height, 0 * n + 102.0, 0 * n + foot))
+    free = foot < 255
+    if free and heights == "grows":
+        assert confirmed_after(boxes) is not None
+    elif not free:
+        assert confirmed_after(boxes) is None
+
+
+@pytest.mark.parametrize("along", [0, 1])
+@pytest.mark.parametrize("at", [0.0, 1.0, 2.0, 3.0, 100.0])
+@pytest.mark.parametrize("far", [False, True])
+def test_what_flies_along_the_border_is_confirmed_as_soon_as_elsewhere(
+    along: int, at: float, far: bool
+) -> None:
+    n = np.arange(60)
+    across = (319.0 if along else 255.0) - at if far else at
+    middle = np.zeros((60, 2))
+    middle[:, along] = 20 + 2.0 * n
+    middle[:, 1 - along] = across
+    assert confirmed_after(np.hstack((middle - 2, middle + 2))) == 4
+
+
+@pytest.mark.parametrize("speed", [0.6, 3.0])
+def test_what_enters_the_picture_is_confirmed_once_it_is_whole(speed: float) -> None:
+    n = np.arange(60)
+    middle = np.column_stack((-2 + speed * n, np.full(60, 100.0)))
+    whole = np.argmax(middle[:, 0] - 2 > 1)
+    boxes = np.hstack((middle - 2, middle + 2))[middle[:, 0] + 2 > 0.5]
+    unseen = 60 - len(boxes)
+    after = confirmed_after(boxes)
+    assert after is not None
+    assert after + unseen <= whole + 5 / speed + 4
 
 
 @pytest.mark.parametrize(("confirm_hits", "confirm_window"), [(1, 1), (1, 6), (4, 6)])
