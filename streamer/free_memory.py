@@ -28,7 +28,8 @@ class FreeMemory:
         self._trim = ctypes.CDLL(None).malloc_trim if glibc else None
 
     def give_back(self) -> None:
-        """Do it if it is due. Takes a millisecond or two, in which other threads go on."""
+        """Do it if it is due: a millisecond or two (some 100 ms where 500 MB were just freed), in
+        which other threads go on."""
         now = time.monotonic()
         if self._trim is not None and now - self._last_seconds >= self._every_seconds:
             self._last_seconds = now

@@ -113,7 +113,7 @@ def stands_still(before: Sketch, after: Sketch, still_px: float) -> bool:
     """Whether the pictures show that the camera moved by less than ``still_px`` px between them.
 
     False where it moved and where they do not tell: they differ too much, or show too little.
-    The movement is the root mean square over the picture.
+    The movement is the root mean square over the parts that show it.
     """
     change = after.detail - before.detail
     changed = float(np.vdot(change, change))

@@ -93,8 +93,8 @@ class KalmanTracker:
         Args:
             detections: what was found in the frame. A NaN or non-positive ``peak_snr`` is taken as
                 unknown.
-            image: the frame's picture, which must not change later: its size says when a track
-                leaves it, and what it shows how the camera moved.
+            image: the frame's picture, which must not change later: its size says what its border
+                cuts off and when a track leaves it, and what it shows how the camera moved.
         """
         self._forget_another_picture(image)
         measured = measurements_of(detections, self._settings, _size_of(image))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
-from model.gating import Gate, bright_spots
+from model.gating import Gate, bright_spots, window_sides
 from model.windows import Window, scan_tiles
 from streamer.scene import Scene
 from streamer.types import FocusHints
@@ -156,6 +156,28 @@ def test_a_track_too_large_for_a_window_or_long_unseen_gets_a_wide_one() -> None
     near = FocusHints(np.array([[150.0, 60.0], [155.0, 65.0]]), np.array([30.0, 4.0]), 1)
     windows = look(gate, noise(), 1.0, near)
     assert windows is not None and [window.side for window in windows] == [96]
+
+
+@given(
+    window_px=st.sampled_from([32, 64, 96, 128]),
+    scan_px=st.sampled_from([64, 96, 128, 256]),
+    places=st.lists(st.tuples(st.floats(0, 400), st.floats(0, 300)), max_size=20),
+    radius=st.floats(0, 200),
+)
+def test_windows_have_the_sides_that_are_made_ready_and_are_no_more_work_than_allowed(
+    window_px: int, scan_px: int, places: list[tuple[float, float]], radius: float
+) -> None:
+    settings = GateSettings(window_px=window_px, candidates=0, max_windows=16)
+    gate = Gate(settings, scan_px)
+    image = np.full((300, 400), 90, np.uint8)
+    xy = np.array(places).reshape(-1, 2)
+    asked = FocusHints(xy, np.full(len(places), radius), 1)
+    look(gate, image, 1.0, asked)
+    glance = gate.glance(image, 1.0)
+    windows = gate.focus(glance, asked) or []
+    assert {window.side for window in windows} <= set(window_sides(settings, scan_px))
+    assert {window.side for window in glance.windows or []} <= {scan_px}
+    assert sum(window.side**2 for window in windows) <= 16 * window_px**2
 
 
 @given(
