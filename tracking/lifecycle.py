@@ -219,7 +219,7 @@ def forget_origins(table: TrackTable) -> None:
 
 def note_cut_off(table: TrackTable, rows: BoolArray, cut_off: BoolArray) -> None:
     """Tracks at the picture's border have not moved towards it or from it: more or less of them
-    shows. Where they began, along that axis, is where they are first seen whole.
+    shows. Where they began is where they are first seen whole.
 
     Args:
         table: the tracks, changed in place.
@@ -227,7 +227,8 @@ def note_cut_off(table: TrackTable, rows: BoolArray, cut_off: BoolArray) -> None
         cut_off: (K, 2) along which axes these are cut off, in the order of the rows.
     """
     asked = ~table.confirmed[rows][:, None]
-    origin = np.where(table.cut_off[rows] & asked, table.last_xy[rows], table.origin[rows])
+    whole = table.cut_off[rows].any(axis=1, keepdims=True) & ~cut_off.any(axis=1, keepdims=True)
+    origin = np.where(whole & asked, table.last_xy[rows], table.origin[rows])
     table.origin[rows] = np.where(cut_off & asked, table.mean[rows][:, POSITION], origin)
     table.cut_off[rows] = cut_off
 
@@ -281,6 +282,8 @@ def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:
     still = np.maximum(
         settings.confirm_displacement_px, STILL_SIGMAS * np.sqrt(table.jitter_variance)
     )
+    # Of what is cut off another part may show than at first.
+    still += np.where(table.cut_off.any(axis=1), table.size.max(axis=1) / 2, 0.0)
     return np.asarray(distance > still, dtype=np.bool_)
 
 
