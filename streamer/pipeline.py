@@ -21,7 +21,7 @@ from functools import partial
 from configs.schema import StreamSettings
 from streamer.channel import Gate
 from streamer.detection import DetectionLoop
-from streamer.free_memory import FreeMemory
+from streamer.free_memory import FreeMemory, fill_small_blocks
 from streamer.lane import Lane, Stream
 from streamer.protocols import Detector
 from streamer.redact import redact
@@ -139,6 +139,7 @@ class Pipeline:
         """
         if self._threads:
             raise RuntimeError("a pipeline runs once: make a new one")
+        fill_small_blocks()
         self._started_seconds, self._started_utc = time.monotonic(), time.time()
         try:
             self._start_threads()

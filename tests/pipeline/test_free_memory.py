@@ -1,6 +1,8 @@
 """What was freed goes back to the system, and no more often than asked."""
 
 import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,3 +38,36 @@ def test_not_before_it_is_due() -> None:
     free_memory.give_back()
     assert resident_megabytes() > before - 10
     assert len(kept) == 1600
+
+
+SMALL_ARRAYS = """
+import ctypes, sys
+import numpy as np
+from streamer.free_memory import fill_small_blocks
+
+class InUse(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = InUse
+if sys.argv[1] == "filled":
+    fill_small_blocks()
+rng = np.random.default_rng(1)
+counts = []
+for _ in range(1000):
+    held = [np.empty(int(size), np.uint8) for size in rng.integers(1, 1024, 20)]
+    del held
+    counts.append(libc.mallinfo2().h)
+print(counts[-1] - counts[10])
+"""
+
+
+def grown_by_small_arrays(how: str) -> int:
+    """Bytes in use by which a program grew that makes small arrays of all sizes and keeps none."""
+    command = [sys.executable, "-c", SMALL_ARRAYS, how]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_small_arrays_do_not_make_a_program_grow() -> None:
+    assert grown_by_small_arrays("not filled") > 200_000
+    assert grown_by_small_arrays("filled") < 20_000
