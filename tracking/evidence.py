@@ -57,7 +57,7 @@ class Agreement:
         return cls.of(ahead * shown, after.detail * shown)
 
     def columns(self, which: IntArray) -> Agreement:
-        """In some columns of blocks."""
+        """In those columns of blocks, (K,) of 0 to C - 1."""
         return Agreement(self.both[:, which], self.energy[:, which])
 
     @property

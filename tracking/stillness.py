@@ -5,7 +5,8 @@ changes each pixel by ``-g' d``, ``g`` being the gradient there, and whatever el
 scene only adds to the change. So where the change is small against the gradients nothing has
 moved, and that is all there is to compute. Otherwise the similarity that explains the change best
 is fitted to blocks of the picture by least squares (Lucas and Kanade, "An Iterative Image
-Registration Technique", 1981), one step of it, robustly: a cloud, a car or a bird is outvoted.
+Registration Technique", 1981), one step of it, robustly: a cloud, a car or a bird is outvoted, if
+more of the picture than it shows texture.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Sketch:
 def sketch(
     image: Image, boxes_xyxy: FloatArray, side_px: int = SKETCH_PX, brightest: float = _BRIGHTEST
 ) -> Sketch:
-    """Reduce a picture to about ``side_px``; see :func:`details` for the rest."""
+    """Reduce a picture (H, W) to about ``side_px`` on its longest side; ``boxes_xyxy`` (N, 4), px,
+    and ``brightest`` are those of :func:`details`."""
     factor = max(1, round(max(image.shape) / side_px))
     return Sketch(details(image, boxes_xyxy, factor, brightest), factor)
 
