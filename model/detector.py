@@ -267,7 +267,7 @@ class _Ticket:
                     mosaics[piece.position].add(piece.window, seen)
             seconds["postprocess"] += time.perf_counter() - started
         started = time.perf_counter()
-        maps |= {position: mosaic.probability() for position, mosaic in mosaics.items()}
+        maps |= {position: mosaic.probability for position, mosaic in mosaics.items()}
         found = []
         for position, look in enumerate(self._looks):
             finite = position not in broken

@@ -10,24 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import GateSettings
+from model.spots import BrightSpots
 from model.windows import Window, cover, reach_px, scan_tiles
 from streamer.types import FloatArray, FocusHints, Image
 
-_TARGET_SIGMA_PX = 1.2
-"""Blur of the candidate stage: about a point target's."""
-_SURROUND_PX = 15
-"""Side of the square that a bright spot is compared with."""
 _CELL_PX = 4
 """Side of the cells in which it is remembered which spots the network saw: one in the same cell or
 in the next is the same."""
-_NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8)
 _THUMBNAIL = (24, 24)
 _CUT_SHARE = 0.25
 _CUT_LEVELS = 4.0
 """A cut changes a picture's thumbnail by more than this share of its contrast and so many grey
 levels of 8 bit; a camera that pans at frame rate changes it by less."""
-_MIN_CONTRAST_LEVELS = 3.0
-"""Spots fainter than so many grey levels of 8 bit are noise in any picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +73,7 @@ class Gate:
     def __init__(self, settings: GateSettings, scan_px: int) -> None:
         self._settings = settings
         self._scan_px = scan_px
+        self._spots = BrightSpots(settings.candidate_contrast)
         self._since_scan = 0
         self._shape = (0, 0)
         self._tiles: list[Window] | None = None
@@ -108,7 +103,7 @@ class Gate:
         elif settings.candidates:
             # Those that rest make room for weaker ones: a row of lamps must not hide what flies by.
             most = settings.candidates * settings.candidate_every
-            spots = bright_spots(image, gain, settings.candidate_contrast, most)
+            spots = self._spots.find(image, gain, most)
         return Glance(self._frame, height, width, new_scene, windows, spots)
 
     def focus(self, glance: Glance, hints: FocusHints) -> list[Window] | None:
@@ -199,42 +194,3 @@ def _shown(places: FloatArray, windows: list[Window], height: int, width: int) -
     """(K,) which places (K, 2) some window shows."""
     shown = [any(w.shows(x, y, height, width) for w in windows) for x, y in places]
     return np.array(shown, dtype=np.bool_)
-
-
-def bright_spots(image: Image, gain: float, contrast: float, most: int) -> FloatArray:
-    """Local maxima that stand out of their surround, the strongest first: a cheap first look.
-
-    The picture is blurred as the optics blur a point, and compared with the mean of a square
-    around each pixel in units of the square's own standard deviation, so that textured ground
-    needs more than plain sky.
-
-    Args:
-        image: (H, W) raw pixels.
-        gain: grey levels of 8 bit a raw level.
-        contrast: standard deviations that a spot must stand out by.
-        most: how many at most.
-
-    Returns:
-        (K, 2) x, y, px.
-    """
-    # The optics blur even a point over several pixels: what no neighbour shares is a stuck pixel.
-    shared = np.minimum(image, cv2.dilate(image, _NEIGHBOURS))
-    grey: NDArray[np.float32] = np.multiply(shared, gain, dtype=np.float32)
-    spot = cv2.GaussianBlur(grey, (0, 0), _TARGET_SIGMA_PX)
-    square = (_SURROUND_PX, _SURROUND_PX)
-    mean = cv2.blur(spot, square)
-    squares = cv2.sqrBoxFilter(spot, cv2.CV_32F, square)
-    height = cv2.subtract(spot, mean)
-    # Few pixels rise so far, and the rest is worked out for those alone.
-    risen = np.flatnonzero(height >= _MIN_CONTRAST_LEVELS)
-    variance = squares.ravel()[risen] - np.square(mean.ravel()[risen])
-    ratio = height.ravel()[risen] / np.sqrt(np.maximum(variance, 1.0))
-    # A lone point is part of its own square, so its significance ends at about 5.3.
-    risen, ratio = risen[ratio >= contrast], ratio[ratio >= contrast]
-    significance = np.zeros(image.shape, np.float32)
-    significance.ravel()[risen] = ratio
-    highest = cv2.dilate(significance, np.ones((9, 9), dtype=np.uint8)).ravel()[risen]
-    chosen = np.flatnonzero(ratio == highest)
-    chosen = chosen[np.argsort(-ratio[chosen], kind="stable")[:most]]
-    rows, columns = np.divmod(risen[chosen], image.shape[1])
-    return np.stack([columns, rows], axis=1).astype(np.float64)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import cv2
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import DetectorSettings
-from streamer.types import BoolArray, Detections, Frame, Image
+from model.components import find_components
+from streamer.types import Detections, Frame, Image
 
 _SURROUND_PX = 6
 """How far around a component its local background reaches, px."""
@@ -25,9 +27,8 @@ def detections_from_mask(
 ) -> Detections:
     """Every component of the probability map, the weak ones too.
 
-    A component is 8-connected: of the pixels at or above ``threshold``, and, where none of those
-    is near, of the pixels at or above ``settings.low_threshold``. So two strong targets do not
-    merge because of the weak bridge between them. Centroids are weighted by probability times the
+    Candidates are the pixels at or above ``settings.low_threshold``; what is a component of them,
+    :func:`model.components.find_components` says. Centroids are weighted by probability times the
     pixel's height above the local background.
 
     Args:
@@ -46,23 +47,23 @@ def detections_from_mask(
     if not candidate.any():
         return Detections.empty(frame.index, frame.pts_seconds)
 
-    labels, peaks, areas, boxes = _components(probability, candidate, threshold)
-    keep = areas >= settings.min_area_px
-    order = np.flatnonzero(keep)
-    order = order[np.lexsort((order, -peaks[order]))][: settings.max_detections]
+    found = find_components(probability, candidate, threshold)
+    order = np.flatnonzero(found.area >= settings.min_area_px)
+    order = order[np.argsort(-found.peak[order], kind="stable")][: settings.max_detections]
     if not len(order):
         return Detections.empty(frame.index, frame.pts_seconds)
 
-    rows = [_measure(labels, probability, frame.image, int(i) + 1, boxes[i]) for i in order]
+    rows = [
+        _measure(found.labels, probability, frame.image, int(i) + 1, found.boxes[i]) for i in order
+    ]
     xy = np.array([row[0] for row in rows])
     snr = np.array([row[1] for row in rows])
     elongation = np.array([row[2] for row in rows])
-    area = areas[order].astype(np.float64)
-    left, top, right, bottom = boxes[order].T  # pixel indices, the last one exclusive
+    area = found.area[order].astype(np.float64)
     return Detections(
         xy=xy,
-        boxes_xyxy=np.stack([left, top, right, bottom], axis=1) - 0.5,
-        score=peaks[order],
+        boxes_xyxy=found.boxes[order] - 0.5,
+        score=found.peak[order],
         area_px=area,
         peak_snr=snr,
         extended=(area > settings.max_area_px)
@@ -70,40 +71,6 @@ def detections_from_mask(
         frame_index=frame.index,
         pts_seconds=frame.pts_seconds,
     )
-
-
-def _components(
-    probability: NDArray[np.float32], candidate: BoolArray, threshold: float
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Labels from 1, (N,) peak, (N,) area and (N, 4) left, top, right, bottom of each."""
-    # Few pixels are candidates: what is done to each of those alone costs next to nothing.
-    places = np.flatnonzero(candidate)
-    value = probability.ravel()[places]
-    count, labels, stats = _labelled(candidate.astype(np.uint8))
-    weak_labels = labels.ravel()[places]
-    strong = value >= threshold
-    has_strong = np.zeros(count, dtype=np.bool_)
-    has_strong[weak_labels[strong]] = True
-    kept = strong | ~has_strong[weak_labels]
-    if not kept.all():
-        places, value = places[kept], value[kept]
-        mask = np.zeros(candidate.shape, np.uint8)
-        mask.ravel()[places] = 1
-        count, labels, stats = _labelled(mask)
-    peaks = np.zeros(count, dtype=np.float64)
-    np.maximum.at(peaks, labels.ravel()[places], value.astype(np.float64))
-    stats = stats[1:]
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    right = left + stats[:, cv2.CC_STAT_WIDTH]
-    bottom = top + stats[:, cv2.CC_STAT_HEIGHT]
-    boxes = np.stack([left, top, right, bottom], axis=1)
-    return labels, peaks[1:], stats[:, cv2.CC_STAT_AREA], boxes
-
-
-def _labelled(mask: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32], NDArray[np.int64]]:
-    """How many labels there are with the background's 0, (H, W) labels, and OpenCV's statistics."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return count, labels.astype(np.int32, copy=False), stats.astype(np.int64)
 
 
 def _measure(
@@ -137,6 +104,14 @@ def _measure(
     x, y = float(weight @ columns), float(weight @ rows)
     snr = (float(patch[own].max()) - background) / sigma
 
-    spread = np.cov(np.stack([columns, rows]).astype(np.float64), bias=True) + np.eye(2) / 12
-    small, large = np.linalg.eigvalsh(spread)
-    return (x + x0, y + y0), snr, float(np.sqrt(large / small))
+    return (x + x0, y + y0), snr, _elongation(columns, rows)
+
+
+def _elongation(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> float:
+    """The larger standard deviation of pixels over the smaller one, along the principal axes."""
+    across, down = columns - columns.mean(), rows - rows.mean()
+    # A pixel is a square, not a point: each of its sides has a variance of 1/12 px².
+    xx, yy = float(across @ across) / len(across) + 1 / 12, float(down @ down) / len(down) + 1 / 12
+    half_difference = math.hypot((xx - yy) / 2, float(across @ down) / len(across))
+    mean = (xx + yy) / 2
+    return math.sqrt((mean + half_difference) / (mean - half_difference))

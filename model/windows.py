@@ -63,22 +63,21 @@ class Mosaic:
     """
 
     def __init__(self, height: int, width: int) -> None:
-        self._sum = np.zeros((height, width), np.float32)
+        self.probability: NDArray[np.float32] = np.zeros((height, width), np.float32)
+        """(H, W) 0..1; 0 where no window looked."""
         self._count = np.zeros((height, width), np.uint16)
 
     def add(self, window: Window, seen: NDArray[np.float32]) -> None:
         """Put in what was seen, (side, side) 0..1, but for the rim."""
-        height, width = self._sum.shape
-        left, top, right, bottom = window.trusted(height, width)
+        left, top, right, bottom = window.trusted(*self.probability.shape)
         rows, columns = slice(top, bottom), slice(left, right)
-        self._sum[rows, columns] += seen[
+        inside = seen[
             top - window.top : bottom - window.top, left - window.left : right - window.left
         ]
-        self._count[rows, columns] += 1
-
-    def probability(self) -> NDArray[np.float32]:
-        """(H, W) 0..1; 0 where no window looked."""
-        return np.divide(self._sum, np.maximum(self._count, 1), dtype=np.float32)
+        # A mean that is kept as windows come in: the rest of the picture is never touched.
+        mean, count = self.probability[rows, columns], self._count[rows, columns]
+        count += 1
+        mean += (inside - mean) / count
 
 
 def scan_windows(height: int, width: int, side: int) -> list[Window] | None:

@@ -84,7 +84,7 @@ def _seen(engine: Engine, image: NDArray[np.uint8], scan_px: int) -> NDArray[np.
     whole = Mosaic(height, width)
     for window, part in zip(windows, seen, strict=True):
         whole.add(window, part)
-    return whole.probability()
+    return whole.probability
 
 
 def main(arguments: list[str] | None = None) -> int:

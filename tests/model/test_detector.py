@@ -135,7 +135,7 @@ def test_a_picture_much_larger_than_those_trained_on_is_seen_in_windows_of_that_
     for window in (Window(0, 0, 64), Window(48, 0, 64), Window(96, 0, 64)):
         cut = EngineBatch([window.cut(image)], one, 0 * one)
         mosaic.add(window, engine.submit(cut).result()[0])
-    expected = detections_from_mask(mosaic.probability(), frame(image), settings, 0.3)
+    expected = detections_from_mask(mosaic.probability, frame(image), settings, 0.3)
     assert len(expected) > 0
     assert found.xy == pytest.approx(expected.xy, abs=1e-3)
     assert found.score == pytest.approx(expected.score, abs=1e-4)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
-from model.gating import Gate, bright_spots, window_sides
+from model.gating import Gate, window_sides
 from model.windows import Window, scan_tiles
 from streamer.scene import Scene
 from streamer.types import FocusHints
@@ -211,43 +211,6 @@ def test_more_windows_than_allowed_means_a_scan() -> None:
     gate = Gate(GateSettings(max_windows=1, candidates=0), AT_ONCE)
     look(gate, noise(), 1.0, hints())
     assert look(gate, noise(), 1.0, hints((40.0, 40.0), (200.0, 150.0))) is None
-
-
-@pytest.mark.parametrize("depth", [8, 14])
-def test_most_targets_of_the_scene_are_among_its_brightest_spots(depth: int) -> None:
-    scene = Scene(SyntheticSettings(snr=12, targets=4, bit_depth=depth))
-    gain = 1.0 if depth == 8 else 1 / 8
-    found = targets = 0
-    for k in range(0, 200, 20):
-        frame = scene.render(k)
-        spots = bright_spots(frame.image, gain, contrast=3.0, most=6)
-        for xy in frame.truth.xy[frame.truth.visible]:
-            targets += 1
-            found += bool(len(spots) and np.abs(spots - xy).max(axis=1).min() <= 2)
-    assert targets >= 30
-    assert found >= 0.7 * targets
-
-
-def test_a_stuck_pixel_is_no_bright_spot() -> None:
-    image = noise()
-    image[100, 100] = 255
-    image[60:62, 200:202] = 130
-    spots = bright_spots(image, 1.0, contrast=3.0, most=1)
-    assert spots.tolist() == [[pytest.approx(200.5, abs=1), pytest.approx(60.5, abs=1)]]
-
-
-def test_a_plain_noisy_sky_has_no_bright_spots() -> None:
-    assert len(bright_spots(noise(3), 1.0, contrast=4.0, most=50)) <= 2
-
-
-@given(seed=st.integers(0, 50), gain=st.floats(0.01, 10), most=st.integers(0, 5))
-def test_spots_lie_in_the_picture_and_are_at_most_so_many(
-    seed: int, gain: float, most: int
-) -> None:
-    image = np.random.default_rng(seed).integers(0, 65536, (70, 90)).astype(np.uint16)
-    spots = bright_spots(image, gain, 1.0, most)
-    assert spots.shape[1] == 2 and len(spots) <= most
-    assert ((spots >= 0) & (spots < (90, 70))).all()
 
 
 def test_frames_glanced_at_together_look_where_they_look_one_by_one() -> None:

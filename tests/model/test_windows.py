@@ -43,7 +43,7 @@ def test_neighbours_share_a_window_and_strangers_do_not() -> None:
 def test_the_rim_of_a_window_is_not_used_but_at_the_pictures_edge() -> None:
     mosaic = Mosaic(HEIGHT, WIDTH)
     mosaic.add(Window(left=0, top=50, side=SIDE), np.ones((SIDE, SIDE), np.float32))
-    rows, columns = np.nonzero(mosaic.probability())
+    rows, columns = np.nonzero(mosaic.probability)
     assert (columns.min(), columns.max()) == (0, SIDE - RIM_PX - 1)
     assert (rows.min(), rows.max()) == (50 + RIM_PX, 50 + SIDE - RIM_PX - 1)
 
@@ -52,7 +52,7 @@ def test_where_windows_overlap_their_mean_counts() -> None:
     mosaic = Mosaic(HEIGHT, WIDTH)
     for left, value in ((40, 0.9), (60, 0.3), (240, 0.9)):
         mosaic.add(Window(left, 50, SIDE), np.full((SIDE, SIDE), value, np.float32))
-    probability = mosaic.probability()
+    probability = mosaic.probability
     assert probability[80, [50, 80, 110, 270]] == pytest.approx([0.9, 0.6, 0.3, 0.9])
     assert probability[10, 80] == 0
 
