@@ -17,8 +17,10 @@ MAX_CORNERS = 200
 _FLOW_PX = 480
 """The longest side, at most, of the pictures in which corners are followed."""
 _REFINEMENTS = 6
-"""Steps of least squares after a phase correlation, in each sketch: its own peak is blunt where
-texture is poor."""
+"""Steps of least squares after a phase correlation, in each sketch, at most: its own peak is blunt
+where texture is poor."""
+_REFINED_PX = 0.005
+"""A smaller step is the last."""
 _BLUR_PX = 1.0
 """Against the sensor's noise."""
 _RIM_PX = 6
@@ -112,7 +114,10 @@ def correlate_phases(before: Sequence[Sketch], after: Sequence[Sketch]) -> Float
             # Written so that NaN, too, is none.
             if not (np.abs(shift) <= furthest).all():
                 return None
-            shift = shift + _shift_left(first, second, shift)
+            step = _shift_left(first, second, shift)
+            shift = shift + step
+            if np.abs(step).max() < _REFINED_PX:
+                break
         warp = enlarged(np.column_stack((np.eye(2), shift)), earlier.factor)
     return warp
 
