@@ -73,8 +73,8 @@ def parser() -> argparse.ArgumentParser:
     add("--crop", type=int, nargs="+", metavar="PX",
         help=f"sides of crops, one of them a step (--data {_PUBLISHED_CROP[0]}, "
         f"--pack {' '.join(map(str, crops.sizes))})")  # fmt: skip
-    add("--hard", type=float, default=crops.hard, metavar="SHARE",
-        help="of the crops, where a pack holds mined false alarms: around one of them "
+    add("--hard", type=float, metavar="SHARE",
+        help="of the crops, where --pack holds mined false alarms: around one of them "
         f"({crops.hard:g})")  # fmt: skip
     add("--copied", type=float, default=crops.copied, metavar="SHARE",
         help="of the crops: with a target of another picture in them, turned, zoomed and dimmed "
@@ -124,6 +124,8 @@ def _check_usage(command: argparse.ArgumentParser, options: argparse.Namespace) 
         for name in ("split", "skip_bad", "validate"):
             if getattr(options, name):
                 command.error(f"--{name.replace('_', '-')} goes with --data, not with --pack")
+    elif options.hard is not None:
+        command.error("--hard goes with --pack, not with --data")
     if options.validate is None:
         for name in ("validate_every", "patience"):
             if getattr(options, name) is not None:
@@ -155,11 +157,12 @@ def _train(
     if checkpoint.exists() and not options.resume:
         raise ValueError(f"{output} holds a training: go on with --resume, or give another folder")
     crops = CropSettings(
-        hard=options.hard,
         copied=options.copied,
         warped=options.warped,
         zoom=tuple(options.zoom),
     )
+    if options.hard is not None:
+        crops = replace(crops, hard=options.hard)
     if options.crop or options.data:
         crops = replace(crops, sizes=tuple(options.crop or _PUBLISHED_CROP))
     validation = None
@@ -169,6 +172,11 @@ def _train(
         crops = replace(crops, share=((pack.kinds[0], 1.0),), pasted=0.0)
     else:
         pack = load_pack(options.pack)
+        if options.hard and not len(pack.hard):
+            raise ValueError(
+                f"--hard {options.hard:g}: {options.pack} holds no mined false alarms; "
+                "python -m model.training.mine makes a pack that does"
+            )
     steps = _given(options.steps, _STEPS)
     if options.steps is None and (options.data or options.epochs is not None):
         crops_wanted = _given(options.epochs, _EPOCHS) * len(pack.images)

@@ -146,6 +146,7 @@ def test_the_command_overwrites_no_other_training(
         ("--device gpu", 1, "expected auto, cpu, cuda or cuda:N"),
         ("--device cuda:99", 1, "PyTorch sees"),
         ("--threads 0", 1, "threads of a training is 0"),
+        ("--hard 0.5", 1, "holds no mined false alarms; python -m model.training.mine makes"),
         ("--steps 0", 1, "steps of a training is 0"),
         ("--epochs 0", 1, "steps of a training is 0"),
         ("--width 0", 1, "width must be a positive multiple of 4"),
@@ -170,6 +171,12 @@ def test_mistakes_are_told_in_a_line(
     written = capsys.readouterr().err
     assert told in written.splitlines()[-1]
     assert "Traceback" not in written
+
+
+def test_mined_false_alarms_are_a_packs_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--data", "SET", "--hard", "0.5"])
+    assert "--hard goes with --pack, not with --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut off", "of something else"])
