@@ -51,7 +51,8 @@ def find_components(
     has_strong[label[strong]] = True
     kept = strong | ~has_strong[label]
     if not kept.all():
-        places, value, rows, columns = (each[kept] for each in (places, value, rows, columns))
+        places, value = places[kept], value[kept]
+        rows, columns = rows[kept], columns[kept]
         label, count = _labelled(rows, columns)
     labels = np.zeros(candidate.shape, np.int32)
     labels.ravel()[places] = label + 1

@@ -62,7 +62,7 @@ def detections_from_mask(
     area = found.area[order].astype(np.float64)
     return Detections(
         xy=xy,
-        boxes_xyxy=found.boxes[order] - 0.5,
+        boxes_xyxy=found.boxes[order].astype(np.float64) - 0.5,
         score=found.peak[order],
         area_px=area,
         peak_snr=snr,

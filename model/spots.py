@@ -37,8 +37,8 @@ class BrightSpots:
     def __init__(self, contrast: float) -> None:
         self._contrast = contrast
         self._shared: Image = np.empty((0, 0), np.uint8)
-        self._grey = self._spot = self._mean = self._height = np.empty((0, 0), np.float32)
-        self._significance = np.zeros((0, 0), np.float32)
+        nothing: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._grey = self._spot = self._mean = self._height = self._significance = nothing
 
     def find(self, image: Image, gain: float, most: int) -> FloatArray:
         """(K, 2) x, y, px, the strongest first.
@@ -61,7 +61,7 @@ class BrightSpots:
         # Few pixels rise so far, and the rest is worked out for those alone.
         risen = np.flatnonzero(height >= _MIN_CONTRAST_LEVELS)
         variance = squares.ravel()[risen] - np.square(mean.ravel()[risen])
-        ratio = height.ravel()[risen] / np.sqrt(np.maximum(variance, 1.0))
+        ratio = (height.ravel()[risen] / np.sqrt(np.maximum(variance, 1.0))).astype(np.float32)
         risen, ratio = risen[ratio >= self._contrast], ratio[ratio >= self._contrast]
         chosen = np.flatnonzero(ratio == self._highest_near(risen, ratio))
         chosen = chosen[np.argsort(-ratio[chosen], kind="stable")[:most]]

@@ -7,16 +7,14 @@ coasted for long, to which everything is near, would steal the detections of its
 there is a choice the likelihood is that of all models of motion together, and of how the detection
 looks (:mod:`tracking.amplitude`).
 
-Detections are given out in rounds, and each round sees only what the earlier ones left over:
+A tentative track's pairs cost a handicap more, lest a newcomer made by clutter take the detection
+of a track that has proven itself. It gets what it fits incomparably better: a confirmed track that
+has coasted may reach far, and what was seen at one place ever since something appeared there is not
+the target that was lost elsewhere.
 
-1. strong detections to confirmed tracks;
-2. strong detections to tentative tracks, so that a newcomer made by clutter never takes the
-   detection of a track that has proven itself;
-3. weak detections to confirmed tracks;
-4. weak detections to tentative tracks.
-
-The last two follow Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection
-Box" (2022): a weak detection is worthless as news and valuable where a target is expected.
+Strong detections are given out first, and what is left over gets the weak ones, as in Zhang et al.,
+"ByteTrack: Multi-Object Tracking by Associating Every Detection Box" (2022): a weak detection is
+worthless as news and valuable where a target is expected.
 
 Only possible pairs are looked at (:mod:`tracking.gating`), and tracks that compete for no common
 detection, not even through others, are assigned apart: what it costs grows with the number of
@@ -24,6 +22,9 @@ tracks.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -33,6 +34,8 @@ from scipy.sparse.csgraph import connected_components
 from streamer.types import BoolArray, FloatArray, IntArray
 from tracking.gating import Pairs
 
+HANDICAP = -2.0 * math.log(0.01)
+"""Of a tentative track: as if of a hundred newcomers one were a target."""
 # A matrix of so few entries is solved at once: to look for groups in it would take longer.
 _SMALL_MATRIX = 1024
 
@@ -54,7 +57,7 @@ def assign(pairs: Pairs, gate: float) -> IntArray:
     if not len(pairs):
         return np.empty(0, dtype=np.int64)
     cost = pairs.cost
-    left_out = max(gate + float(pairs.log_det.max()), float(cost.max()))
+    left_out = gate + float(pairs.log_det.max()) + float(pairs.more.max())
     alone = np.bincount(pairs.track)[pairs.track] == 1
     alone &= np.bincount(pairs.detection)[pairs.detection] == 1
     if alone.all():
@@ -132,24 +135,21 @@ def _places(group: IntArray, sizes: IntArray) -> IntArray:
 
 
 def associate(pairs: Pairs, *, gate: float, confirmed: BoolArray, strong: BoolArray) -> IntArray:
-    """Give out detections to tracks, in the module's four rounds.
+    """Give out detections to tracks, first the strong ones.
 
     Args:
         pairs: those in which the detection lies in the track's gate.
         gate: the largest ``distance`` of a pair.
-        confirmed: (M,) True for confirmed tracks, which choose before tentative ones.
+        confirmed: (M,) True for confirmed tracks.
         strong: (N,) True for detections that reach the threshold.
 
     Returns:
         (M,) each track's detection, -1 where it has none.
     """
     matched = np.full(len(confirmed), -1, dtype=np.int64)
-    free = np.ones(len(strong), dtype=np.bool_)
+    pairs = replace(pairs, more=pairs.more + HANDICAP * ~confirmed[pairs.track])
     for wanted in (strong, ~strong):
-        for first in (confirmed, ~confirmed):
-            open_tracks = first & (matched < 0)
-            possible = pairs.keep(open_tracks[pairs.track] & (wanted & free)[pairs.detection])
-            made = assign(possible, gate)
-            matched[possible.track[made]] = possible.detection[made]
-            free[possible.detection[made]] = False
+        possible = pairs.keep((matched < 0)[pairs.track] & wanted[pairs.detection])
+        made = assign(possible, gate)
+        matched[possible.track[made]] = possible.detection[made]
     return matched

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from streamer.types import BoolArray, FloatArray, IntArray
+from tracking.association import HANDICAP
 
 
 def dense_statistics(
@@ -17,14 +18,21 @@ def dense_statistics(
 
 
 def dense_assign(
-    distance: FloatArray, log_det: FloatArray, gate: float, allowed: BoolArray
+    distance: FloatArray,
+    log_det: FloatArray,
+    handicap: FloatArray,
+    gate: float,
+    allowed: BoolArray,
 ) -> tuple[IntArray, IntArray]:
-    """Rows and columns of the cheapest set of pairs; ``allowed`` (M, N) says which are possible."""
+    """Rows and columns of the cheapest set of pairs; ``allowed`` (M, N) says which are possible,
+    ``handicap`` (M,) what those of a track cost more."""
     possible = allowed & (distance <= gate)
     if not possible.any():
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    cost = np.where(possible, distance + log_det, gate + log_det[possible].max())
-    rows, columns = linear_sum_assignment(cost)
+    cost = distance + log_det + handicap[:, None]
+    left_out = gate + log_det[possible].max()
+    left_out += np.broadcast_to(handicap[:, None], cost.shape)[possible].max()
+    rows, columns = linear_sum_assignment(np.where(possible, cost, left_out))
     real = possible[rows, columns]
     return rows[real], columns[real]
 
@@ -37,14 +45,11 @@ def dense_associate(
     confirmed: BoolArray,
     strong: BoolArray,
 ) -> IntArray:
-    """(M,) each track's detection, -1 where it has none, in the four rounds."""
+    """(M,) each track's detection, -1 where it has none, strong ones first."""
     matched = np.full(len(confirmed), -1, dtype=np.int64)
-    free = np.ones(len(strong), dtype=np.bool_)
+    handicap = np.where(confirmed, 0.0, HANDICAP)
     for wanted in (strong, ~strong):
-        for first in (confirmed, ~confirmed):
-            open_tracks = first & (matched < 0)
-            allowed = open_tracks[:, None] & (wanted & free)[None, :]
-            rows, columns = dense_assign(distance, log_det, gate, allowed)
-            matched[rows] = columns
-            free[columns] = False
+        allowed = (matched < 0)[:, None] & wanted[None, :]
+        rows, columns = dense_assign(distance, log_det, handicap, gate, allowed)
+        matched[rows] = columns
     return matched

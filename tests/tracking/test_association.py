@@ -56,7 +56,7 @@ def test_nothing_is_paired_outside_the_gate() -> None:
     assert rounds([[GATE - 0.01]], [True], [True]) == [0]
 
 
-def test_rounds_come_in_their_order() -> None:
+def test_proven_tracks_and_strong_detections_come_first() -> None:
     assert rounds([[5.0], [0.1]], [True, False], [True]) == [0, -1]
     assert rounds([[5.0], [0.1]], [False, False], [True]) == [-1, 0]
     assert rounds([[5.0, 0.1]], [True], [True, False]) == [0]
@@ -132,7 +132,8 @@ def test_of_equally_good_sets_one_is_chosen(
         assert not len(made)
         return
     left_out = GATE + pairs.log_det.max()
-    rows, columns = dense_assign(distance, log_det, GATE, np.ones_like(distance, dtype=np.bool_))
+    nothing, anywhere = np.zeros(tracks), np.ones_like(distance, dtype=np.bool_)
+    rows, columns = dense_assign(distance, log_det, nothing, GATE, anywhere)
     best = (left_out - distance[rows, columns] - log_det[rows, columns]).sum()
     gain = (left_out - pairs.distance[made] - pairs.log_det[made]).sum()
     assert gain == pytest.approx(best, rel=1e-9, abs=1e-9)

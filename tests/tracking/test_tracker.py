@@ -281,6 +281,17 @@ def test_uniform_clutter_gives_few_tracks() -> None:
     assert len(confirmed) <= 1  # in a minute
 
 
+def test_a_track_that_coasts_does_not_take_what_another_was_seen_at_all_the_time() -> None:
+    """A hot chimney that comes out of the haze is not the airplane lost 40 px away."""
+    subject = tracker(confirm_displacement_px=1.0, coast_seconds=1.0)
+    times = np.arange(60) / 30
+    outputs = follow(subject, line(times, (60, 50), (10, 0)), times)
+    assert outputs[-1].state.tolist() == [TrackState.CONFIRMED]
+    for n in range(1, 45):
+        tracks = subject.step(seen((120, 50), times[-1] + n / 30))
+        assert (tracks.xy[tracks.reported, 0] < 100).all()
+
+
 # -- death -------------------------------------------------------------------------------------
 
 
