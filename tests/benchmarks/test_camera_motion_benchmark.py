@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tracking"))
-from camera_views import Pose, Scene, scene, view
+from camera_views import NO_BOXES, Pose, Scene, scene, view
 from media import write_video
 
 from benchmarks import camera_motion
@@ -23,7 +23,6 @@ from tracking.camera_motion import CameraMotion, Motion
 
 SPEED = (1.5, -0.75)
 FRAMES = 16
-NO_BOXES = np.empty((0, 4))
 
 
 def write_clip(folder: Path, name: str, poses: Sequence[Pose]) -> None:
