@@ -1,12 +1,14 @@
-"""What a camera that moves sees: views of one large picture of a scene, and targets in it."""
+"""What a moving camera sees: views of one large picture of a scene, targets in it, real clips."""
 
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from shown_targets import seen
 
@@ -18,6 +20,8 @@ from tracking.camera_motion import Motion
 WIDTH, HEIGHT = 320, 256
 FPS = 30.0
 THRESHOLD = 0.5
+NO_BOXES = np.empty((0, 4))
+IDENTITY = np.eye(2, 3)
 
 Array = NDArray[np.floating]
 Scene = Literal["ground", "sky", "blank"]
@@ -43,6 +47,25 @@ class Pose:
     def points(self, xy: Array) -> Array:
         """Where points (N, 2) of the scene are in the picture, px."""
         return xy @ self.warp[:, :2].T + self.warp[:, 2]
+
+
+_SHAKES = np.random.default_rng(9).normal(0, (6, 6, 0.5), (45, 3))
+PANS = {
+    "pan": [Pose(300 + 12 * k, 300 + 5 * k) for k in range(40)],
+    "there and back": [Pose(550 + 120 * np.sin(k / 5), 450) for k in range(45)],
+    "turn": [Pose(degrees=40 * np.sin(k / 6)) for k in range(45)],
+    "zoom": [Pose(zoom=1 + 0.25 * np.sin(k / 2)) for k in range(45)],
+    "shake": [Pose(550 + x, 450 + y, turn) for x, y, turn in _SHAKES],
+}
+
+TARGETS = np.array([[450.0, 400], [600, 380], [650, 470], [480, 530], [548, 452]])
+SPEEDS = np.array([[30.0, 10], [-20, 25], [-35, -10], [10, -30], [25, 0]])
+
+
+def crossing(poses: Sequence[Pose], seconds: float) -> Array:
+    """Five targets in slow flight, about where the camera looks half way."""
+    middle = poses[len(poses) // 2]
+    return TARGETS - (550, 450) + (middle.x, middle.y) + SPEEDS * (seconds - len(poses) / FPS / 2)
 
 
 @functools.cache
@@ -162,3 +185,17 @@ def share_kept(outputs: Sequence[Tracks], truth: Sequence[Array], skip: int = 8)
         known = column[column > 0]
         kept += np.bincount(known).max() if len(known) else 0
     return float(kept / np.size(ids))
+
+
+def real_pictures(shared_dir: Path, name: str, count: int) -> list[Image]:
+    """The first pictures of a clip; without the clips the test is skipped."""
+    path = shared_dir / "data" / "ir-video" / f"{name}.mp4"
+    if not path.is_file():
+        pytest.skip("needs the clips in the folder 'shared'")
+    video = cv2.VideoCapture(str(path))
+    images = []
+    for _ in range(count):
+        there, picture = video.read()
+        assert there, name
+        images.append(np.ascontiguousarray(picture[..., 0]))
+    return images
