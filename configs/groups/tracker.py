@@ -55,7 +55,7 @@ class TrackerSettings(Settings):
     confirm_hits: int = Field(4, ge=1, description="M of `M of N`: detections to confirm a track")
     confirm_window: int = Field(6, ge=1, description="N of `M of N`: frames they fall in")
     confirm_displacement_px: float = Field(
-        1.0,
+        0.6,
         ge=0,
         description="how far, at least, a track must have moved to be confirmed, px; more where"
         " its position jitters; 0 also confirms what stands still",
