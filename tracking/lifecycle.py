@@ -180,7 +180,7 @@ class TrackTable:
             last_xy=mean[:, POSITION].copy(),
             origin=mean[:, POSITION].copy(),
             cut_off=cut_off,
-            jitter_variance=np.maximum(cov[:, 0, 0], USUAL_JITTER_PX**2),
+            jitter_variance=np.maximum(np.minimum(cov[:, 0, 0], cov[:, 1, 1]), USUAL_JITTER_PX**2),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
             frozen=np.zeros(count),

@@ -14,6 +14,8 @@ from tracking.amplitude import features
 WOBBLE_SHARE = 0.05
 # No picture is this large: what lies beyond is damage, and squaring it would overflow.
 LARGEST_PX = 1e6
+# Half of what the picture's border hides of a target is about this share of what it shows.
+CUT_OFF_SHARE = 0.25
 # What ends this near to the border may go on beyond it: masks end before a target's blur does.
 BORDER_PX = 1.0
 
@@ -36,7 +38,7 @@ class Measurements:
     """(N,) 0..1."""
     cut_off: BoolArray
     """(N, 2) True along x or y where it reaches the picture's border: how far it moved that way is
-    not known. Its position is taken as it is."""
+    not known."""
 
 
 def measurements_of(
@@ -65,14 +67,18 @@ def measurements_of(
     area = np.clip(np.nan_to_num(detections.area_px[index], nan=1.0), 1.0, LARGEST_PX)
     variance = _position_variance(settings.position_sigma_px, area, snr)
     boxes = detections.boxes_xyxy[index]
+    size = np.abs(boxes[:, 2:] - boxes[:, :2])
+    cut_off = _cut_off(boxes, picture_size)
+    # The centre of the part that shows is off by half of what does not.
+    spread = variance[:, None] + np.where(cut_off, np.square(CUT_OFF_SHARE * size), 0.0)
     return Measurements(
         index=index,
         xy=detections.xy[index],
-        noise=variance[:, None, None] * np.eye(2),
+        noise=spread[:, :, None] * np.eye(2),
         features=features(snr, area),
-        size=np.abs(boxes[:, 2:] - boxes[:, :2]),
+        size=size,
         score=np.clip(detections.score[index], 0.0, 1.0),
-        cut_off=_cut_off(boxes, picture_size),
+        cut_off=cut_off,
     )
 
 
