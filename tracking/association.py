@@ -7,14 +7,20 @@ coasted for long, to which everything is near, would steal the detections of its
 there is a choice the likelihood is that of all models of motion together, and of how the detection
 looks (:mod:`tracking.amplitude`).
 
-A tentative track's pairs cost a handicap more, lest a newcomer made by clutter take the detection
-of a track that has proven itself. It gets what it fits incomparably better: a confirmed track that
-has coasted may reach far, and what was seen at one place ever since something appeared there is not
-the target that was lost elsewhere.
+Detections are given out in rounds, and each round sees only what the earlier ones left over:
 
-Strong detections are given out first, and what is left over gets the weak ones, as in Zhang et al.,
-"ByteTrack: Multi-Object Tracking by Associating Every Detection Box" (2022): a weak detection is
-worthless as news and valuable where a target is expected.
+1. strong detections to confirmed tracks;
+2. strong detections to tentative tracks, so that a newcomer made by clutter never takes the
+   detection of a track that has proven itself;
+3. weak detections to confirmed tracks;
+4. weak detections to tentative tracks.
+
+The last two follow Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection
+Box" (2022): a weak detection is worthless as news and valuable where a target is expected.
+
+Settled tracks, tentative ones that were detected often enough and wait until they have moved, take
+part with the confirmed ones, at a handicap: a confirmed track that has coasted may reach far, and
+what was seen at one place ever since it appeared there is not the target that was lost elsewhere.
 
 Only possible pairs are looked at (:mod:`tracking.gating`), and tracks that compete for no common
 detection, not even through others, are assigned apart: what it costs grows with the number of
@@ -24,7 +30,6 @@ tracks.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -35,12 +40,12 @@ from streamer.types import BoolArray, FloatArray, IntArray
 from tracking.gating import Pairs
 
 HANDICAP = -2.0 * math.log(0.01)
-"""Of a tentative track: as if of a hundred newcomers one were a target."""
+"""Of a settled track: as if of a hundred one were a target."""
 # A matrix of so few entries is solved at once: to look for groups in it would take longer.
 _SMALL_MATRIX = 1024
 
 
-def assign(pairs: Pairs, gate: float) -> IntArray:
+def assign(pairs: Pairs, gate: float, handicap: FloatArray | float = 0.0) -> IntArray:
     """The cheapest set of pairs of one round.
 
     A track that is left without a detection costs as much as the worst pair the gate could admit.
@@ -50,21 +55,24 @@ def assign(pairs: Pairs, gate: float) -> IntArray:
     Args:
         pairs: those that are possible; the same pair at most once.
         gate: the largest ``distance`` of a possible pair.
+        handicap: (K,) what pairs cost besides. To be left out costs no more because of it, so a
+            pair may be worse than none.
 
     Returns:
         (J,) which pairs are chosen, in no order.
     """
     if not len(pairs):
         return np.empty(0, dtype=np.int64)
-    cost = pairs.cost
     left_out = gate + float(pairs.log_det.max()) + float(pairs.more.max())
-    alone = np.bincount(pairs.track)[pairs.track] == 1
-    alone &= np.bincount(pairs.detection)[pairs.detection] == 1
+    cost = pairs.cost + handicap
+    worth = np.flatnonzero(cost <= left_out)
+    track, detection, cost = pairs.track[worth], pairs.detection[worth], cost[worth]
+    alone = (np.bincount(track)[track] == 1) & (np.bincount(detection)[detection] == 1)
     if alone.all():
-        return np.arange(len(pairs))
+        return worth
     contested = np.flatnonzero(~alone)
-    won = _settle(pairs.track[contested], pairs.detection[contested], cost[contested], left_out)
-    return np.concatenate((np.flatnonzero(alone), contested[won]))
+    won = _settle(track[contested], detection[contested], cost[contested], left_out)
+    return worth[np.concatenate((np.flatnonzero(alone), contested[won]))]
 
 
 def _settle(track: IntArray, detection: IntArray, cost: FloatArray, left_out: float) -> IntArray:
@@ -134,22 +142,30 @@ def _places(group: IntArray, sizes: IntArray) -> IntArray:
     return place
 
 
-def associate(pairs: Pairs, *, gate: float, confirmed: BoolArray, strong: BoolArray) -> IntArray:
-    """Give out detections to tracks, first the strong ones.
+def associate(
+    pairs: Pairs, *, gate: float, confirmed: BoolArray, settled: BoolArray, strong: BoolArray
+) -> IntArray:
+    """Give out detections to tracks, in the module's four rounds.
 
     Args:
         pairs: those in which the detection lies in the track's gate.
         gate: the largest ``distance`` of a pair.
-        confirmed: (M,) True for confirmed tracks.
+        confirmed: (M,) True for confirmed tracks, which choose before tentative ones.
+        settled: (M,) True for settled ones.
         strong: (N,) True for detections that reach the threshold.
 
     Returns:
         (M,) each track's detection, -1 where it has none.
     """
     matched = np.full(len(confirmed), -1, dtype=np.int64)
-    pairs = replace(pairs, more=pairs.more + HANDICAP * ~confirmed[pairs.track])
+    free = np.ones(len(strong), dtype=np.bool_)
+    handicap = HANDICAP * settled
     for wanted in (strong, ~strong):
-        possible = pairs.keep((matched < 0)[pairs.track] & wanted[pairs.detection])
-        made = assign(possible, gate)
-        matched[possible.track[made]] = possible.detection[made]
+        for first in (True, False):
+            open_tracks = (confirmed | settled) if first else ~confirmed
+            open_tracks = open_tracks & (matched < 0)
+            possible = pairs.keep(open_tracks[pairs.track] & (wanted & free)[pairs.detection])
+            made = assign(possible, gate, handicap[possible.track] if first else 0.0)
+            matched[possible.track[made]] = possible.detection[made]
+            free[possible.detection[made]] = False
     return matched

@@ -258,8 +258,13 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
 
 def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
     """(M,) True for tracks that are or have just become confirmed: M of N, and moved."""
-    enough = table.hits.sum(axis=1) >= settings.confirm_hits
-    return np.asarray(table.confirmed | (enough & has_moved(table, settings)), dtype=np.bool_)
+    confirmed = table.confirmed | (has_hits(table, settings) & has_moved(table, settings))
+    return np.asarray(confirmed, dtype=np.bool_)
+
+
+def has_hits(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True where M of the last N frames had a strong detection."""
+    return np.asarray(table.hits.sum(axis=1) >= settings.confirm_hits, dtype=np.bool_)
 
 
 def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:

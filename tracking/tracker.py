@@ -28,6 +28,7 @@ from tracking.life import build_life
 from tracking.lifecycle import (
     TrackTable,
     forget_origins,
+    has_hits,
     has_left,
     note_cut_off,
     note_displacement,
@@ -198,6 +199,7 @@ class KalmanTracker:
             replace(pairs, more=self._judge(measured, pairs)),
             gate=self._gate,
             confirmed=tracks.confirmed,
+            settled=~tracks.confirmed & has_hits(tracks, self._settings),
             strong=measured.score >= self._threshold,
         )
 

@@ -20,20 +20,19 @@ def dense_statistics(
 def dense_assign(
     distance: FloatArray,
     log_det: FloatArray,
-    handicap: FloatArray,
     gate: float,
     allowed: BoolArray,
+    handicap: FloatArray | float = 0.0,
 ) -> tuple[IntArray, IntArray]:
     """Rows and columns of the cheapest set of pairs; ``allowed`` (M, N) says which are possible,
-    ``handicap`` (M,) what those of a track cost more."""
+    ``handicap`` (M, 1) what those of a track cost more."""
     possible = allowed & (distance <= gate)
     if not possible.any():
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    cost = distance + log_det + handicap[:, None]
     left_out = gate + log_det[possible].max()
-    left_out += np.broadcast_to(handicap[:, None], cost.shape)[possible].max()
-    rows, columns = linear_sum_assignment(np.where(possible, cost, left_out))
-    real = possible[rows, columns]
+    cost = np.where(possible, np.minimum(distance + log_det + handicap, left_out), left_out)
+    rows, columns = linear_sum_assignment(cost)
+    real = cost[rows, columns] < left_out
     return rows[real], columns[real]
 
 
@@ -43,13 +42,18 @@ def dense_associate(
     *,
     gate: float,
     confirmed: BoolArray,
+    settled: BoolArray,
     strong: BoolArray,
 ) -> IntArray:
-    """(M,) each track's detection, -1 where it has none, strong ones first."""
+    """(M,) each track's detection, -1 where it has none, in the four rounds."""
     matched = np.full(len(confirmed), -1, dtype=np.int64)
-    handicap = np.where(confirmed, 0.0, HANDICAP)
+    free = np.ones(len(strong), dtype=np.bool_)
+    handicap = np.where(settled, HANDICAP, 0.0)[:, None]
     for wanted in (strong, ~strong):
-        allowed = (matched < 0)[:, None] & wanted[None, :]
-        rows, columns = dense_assign(distance, log_det, handicap, gate, allowed)
-        matched[rows] = columns
+        for first, more in ((confirmed | settled, handicap), (~confirmed, 0.0)):
+            open_tracks = first & (matched < 0)
+            allowed = open_tracks[:, None] & (wanted & free)[None, :]
+            rows, columns = dense_assign(distance, log_det, gate, allowed, more)
+            matched[rows] = columns
+            free[columns] = False
     return matched

@@ -25,12 +25,19 @@ def pairs_of(distance: FloatArray, log_det: FloatArray) -> Pairs:
     )
 
 
-def rounds(distance: list[list[float]], confirmed: list[bool], strong: list[bool]) -> list[int]:
+def rounds(
+    distance: list[list[float]],
+    confirmed: list[bool],
+    strong: list[bool],
+    settled: list[bool] | None = None,
+    log_det: list[float] | None = None,
+) -> list[int]:
     matrix = np.array(distance)
     matched = associate(
-        pairs_of(matrix, np.zeros_like(matrix)),
+        pairs_of(matrix, np.zeros_like(matrix) + np.array(log_det or [0.0])[:, None]),
         gate=GATE,
         confirmed=np.array(confirmed),
+        settled=np.array(settled or [False] * len(confirmed)),
         strong=np.array(strong),
     )
     return matched.tolist()
@@ -56,12 +63,43 @@ def test_nothing_is_paired_outside_the_gate() -> None:
     assert rounds([[GATE - 0.01]], [True], [True]) == [0]
 
 
-def test_proven_tracks_and_strong_detections_come_first() -> None:
+def test_rounds_come_in_their_order() -> None:
     assert rounds([[5.0], [0.1]], [True, False], [True]) == [0, -1]
     assert rounds([[5.0], [0.1]], [False, False], [True]) == [-1, 0]
     assert rounds([[5.0, 0.1]], [True], [True, False]) == [0]
     assert rounds([[0.1], [0.2]], [False, True], [False]) == [-1, 0]
     assert rounds([[0.1, 99.0], [99.0, 0.1]], [True, False], [False, False]) == [0, 1]
+
+
+def test_what_a_settled_track_fits_incomparably_better_is_its_own() -> None:
+    one_each = {"confirmed": [True, False], "settled": [False, True]}
+    assert rounds([[5.0], [0.1]], strong=[True], **one_each) == [0, -1]
+    assert rounds([[5.0], [0.1]], strong=[True], log_det=[7.0, 0.0], **one_each) == [-1, 0]
+    # One that is not settled waits, however well it fits.
+    assert rounds([[5.0], [0.1]], [True, False], [True], log_det=[7.0, 0.0]) == [0, -1]
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [
+        ([[1.0, 8.0], [1.0, 99.0]], [0, -1]),
+        ([[0.1, 4.0], [3.0, 99.0]], [0, -1]),
+        ([[1.0, 8.0], [0.2, 10.0]], [0, 1]),
+    ],
+)
+def test_a_confirmed_track_keeps_its_detection_though_another_is_in_its_gate(
+    distance: list[list[float]], expected: list[int]
+) -> None:
+    for settled in (False, True):
+        assert rounds(distance, [True, False], [True, True], [False, settled]) == expected
+
+
+def test_tentative_tracks_elsewhere_change_nothing() -> None:
+    """They were once what made to be left out dearer for all."""
+    distance = [[0.1, 8.0, 99.0], [9.0, 99.0, 99.0], [99.0, 99.0, 1.0]]
+    confirmed, strong = [True, True, False], [True, True, True]
+    for settled in (False, True):
+        assert rounds(distance, confirmed, strong, [False, False, settled]) == [0, -1, 2]
 
 
 # -- against the oracle ------------------------------------------------------------------------
@@ -106,11 +144,11 @@ def test_detections_are_given_out_as_by_one_dense_matrix(
     rng = np.random.default_rng(seed)
     mean, cov, xy, noise = crowded(rng, tracks, detections, side)
     confirmed, strong = rng.random(tracks) < 0.6, rng.random(detections) < 0.6
-    matched = associate(
-        gated_pairs(mean, cov, xy, noise, GATE), gate=GATE, confirmed=confirmed, strong=strong
-    )
+    settled = ~confirmed & (rng.random(tracks) < 0.5)
+    kinds = {"confirmed": confirmed, "settled": settled, "strong": strong}
+    matched = associate(gated_pairs(mean, cov, xy, noise, GATE), gate=GATE, **kinds)
     distance, log_det = dense_statistics(mean, cov, xy, noise)
-    expected = dense_associate(distance, log_det, gate=GATE, confirmed=confirmed, strong=strong)
+    expected = dense_associate(distance, log_det, gate=GATE, **kinds)
     assert matched.tolist() == expected.tolist()
 
 
@@ -132,8 +170,7 @@ def test_of_equally_good_sets_one_is_chosen(
         assert not len(made)
         return
     left_out = GATE + pairs.log_det.max()
-    nothing, anywhere = np.zeros(tracks), np.ones_like(distance, dtype=np.bool_)
-    rows, columns = dense_assign(distance, log_det, nothing, GATE, anywhere)
+    rows, columns = dense_assign(distance, log_det, GATE, np.ones_like(distance, dtype=np.bool_))
     best = (left_out - distance[rows, columns] - log_det[rows, columns]).sum()
     gain = (left_out - pairs.distance[made] - pairs.log_det[made]).sum()
     assert gain == pytest.approx(best, rel=1e-9, abs=1e-9)
