@@ -243,7 +243,7 @@ def _watch(clip: Clip, options: argparse.Namespace) -> Tally:
                     apart = float(np.hypot(*(told - shift)))
                     moved = float(np.hypot(*shift))
                     pictures.append(Picture(moved, apart, motion.still, motion.trusted))
-            successive = motion.trusted
+            successive = motion.trusted and not motion.blank
             before, boxes_before = frame, boxes
     return Tally(pictures, left_out, seconds)
 

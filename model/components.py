@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from streamer.types import BoolArray, FloatArray
 
 Indices = NDArray[np.int64]
+_MOST_BLOCKS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,12 +81,16 @@ def _labelled(rows: Indices, columns: Indices) -> tuple[Indices, int]:
     return label, count
 
 
-def _blocks(rows: Indices, columns: Indices) -> Iterator[Indices]:
+def _blocks(rows: Indices, columns: Indices) -> list[Indices]:
     """Pixels, their rows rising, in parts with an empty row or column between any two: no
     component is in two, and the emptiness around them costs nothing."""
+    blocks: list[Indices] = []
     for band in _parted(np.arange(len(rows)), rows):
         across = band[np.argsort(columns[band], kind="stable")]
-        yield from _parted(across, columns[across])
+        blocks += _parted(across, columns[across])
+        if len(blocks) > _MOST_BLOCKS:  # specks all over: to go through them would cost more
+            return [np.arange(len(rows))]
+    return blocks
 
 
 def _parted(places: Indices, rising: Indices) -> list[Indices]:

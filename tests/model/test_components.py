@@ -1,6 +1,7 @@
 """Components of any map, held against SciPy's labelling of the whole of it."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -41,6 +42,16 @@ def test_components_are_those_of_the_whole_map(
         assert found.boxes[place].tolist() == [
             columns.min(), rows.min(), columns.max() + 1, rows.max() + 1,
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [2, 3, 8, 16])
+def test_specks_all_over_are_each_a_component(step: int) -> None:
+    probability = np.zeros((96, 128), np.float32)
+    probability[::step, ::step] = 0.9
+    found = find_components(probability, probability > 0.2, 0.5)
+    rows, columns = np.nonzero(probability)
+    assert (found.area == 1).all() and len(found.area) == len(rows)
+    assert {*map(tuple, found.boxes[:, :2].tolist())} == {*zip(columns, rows, strict=True)}
 
 
 def test_an_empty_map_has_none() -> None:

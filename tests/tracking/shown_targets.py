@@ -11,6 +11,7 @@ from tracking import build_tracker
 SIGMA = 0.5
 SIZE = 3.0
 THRESHOLD = 0.5
+DISPLACEMENT = TrackerSettings().confirm_displacement_px
 
 
 def tracker(**changes: object) -> Tracker:

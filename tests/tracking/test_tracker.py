@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from shown_targets import SIGMA, SIZE, THRESHOLD, follow, line, seen, tracker
+from shown_targets import DISPLACEMENT, SIGMA, SIZE, THRESHOLD, follow, line, seen, tracker
 
 from streamer.types import TrackState
 
@@ -119,7 +119,7 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
 ) -> None:
     """Forty lamp posts for a minute."""
     rng = np.random.default_rng(6)
-    subject = tracker(confirm_displacement_px=0.6)
+    subject = tracker(confirm_displacement_px=DISPLACEMENT)
     posts = 40.0 * np.stack(np.meshgrid(np.arange(8), np.arange(5)), axis=-1).reshape(-1, 2)
     confirmed: set[int] = set()
     for n in range(1_800):
@@ -131,7 +131,7 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
 def confirmed_after(boxes: np.ndarray) -> int | None:
     """The frame, of 30 a second, in which a target of those boxes (T, 4) is confirmed in a picture
     of 320x256 px, which cuts them off."""
-    subject, image = tracker(confirm_displacement_px=0.6), np.zeros((256, 320), np.uint8)
+    subject, image = tracker(confirm_displacement_px=DISPLACEMENT), np.zeros((256, 320), np.uint8)
     for n, box in enumerate(np.clip(boxes, -0.5, [319.5, 255.5, 319.5, 255.5])):
         shown = replace(seen((box[:2] + box[2:]) / 2, n / 30), boxes_xyxy=box[None])
         if TrackState.CONFIRMED in subject.step(shown, image).state:
@@ -199,7 +199,7 @@ def test_what_enters_the_picture_is_confirmed_once_it_is_whole(speed: float) -> 
 @pytest.mark.parametrize(("confirm_hits", "confirm_window"), [(1, 1), (1, 6), (4, 6)])
 def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) -> None:
     rules = {"confirm_hits": confirm_hits, "confirm_window": confirm_window}
-    subject = tracker(confirm_displacement_px=0.6, **rules)
+    subject = tracker(confirm_displacement_px=DISPLACEMENT, **rules)
     times = np.arange(30) / 30
     outputs = follow(subject, line(times, (20, 200), (90, -30)), times, 0.3)
     assert outputs[confirm_hits + 3].state[0] == TrackState.CONFIRMED
@@ -207,7 +207,7 @@ def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) ->
 
 @pytest.mark.parametrize("speed", [3.0, 10.0, 100.0])
 def test_what_begins_to_move_is_confirmed_and_stays_so_when_it_stops(speed: float) -> None:
-    subject = tracker(confirm_displacement_px=0.6)
+    subject = tracker(confirm_displacement_px=DISPLACEMENT)
     times = np.arange(300) / 30
     along = np.interp(times, [0, 2, 4, 10], [50, 50, 50 + 2 * speed, 50 + 2 * speed])
     outputs = follow(subject, np.column_stack((along, np.full(300, 50.0))), times, 0.3)
@@ -293,7 +293,7 @@ def test_uniform_clutter_gives_few_tracks() -> None:
 
 def test_a_track_that_coasts_does_not_take_what_another_was_seen_at_all_the_time() -> None:
     """A hot chimney that comes out of the haze is not the airplane lost 40 px away."""
-    subject = tracker(confirm_displacement_px=0.6, coast_seconds=1.0)
+    subject = tracker(confirm_displacement_px=DISPLACEMENT, coast_seconds=1.0)
     times = np.arange(60) / 30
     outputs = follow(subject, line(times, (60, 50), (10, 0)), times)
     assert outputs[-1].state.tolist() == [TrackState.CONFIRMED]
