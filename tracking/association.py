@@ -159,7 +159,7 @@ def associate(
     """
     matched = np.full(len(confirmed), -1, dtype=np.int64)
     free = np.ones(len(strong), dtype=np.bool_)
-    handicap = HANDICAP * settled
+    handicap = np.where(settled, HANDICAP, 0.0)
     for wanted in (strong, ~strong):
         for first in (True, False):
             open_tracks = (confirmed | settled) if first else ~confirmed
