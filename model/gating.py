@@ -23,6 +23,9 @@ _CUT_LEVELS = 4.0
 """A cut changes a picture's thumbnail by more than this share of its contrast and so many grey
 levels of 8 bit; a camera that pans at frame rate changes it by less."""
 
+_LASTING_FRAMES = 10
+"""A scene of fewer may be a photograph of many."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glance:
@@ -57,7 +60,9 @@ class Gate:
     A new scene is scanned at once. After that every frame shows a part of a large picture, so that
     no frame takes much longer than another, and all of it within ``scan_every`` frames, or more
     where that would be more than ``scan_windows`` a frame; a picture that is best seen at once is,
-    every ``scan_every`` frames.
+    every ``scan_every`` frames. A cut from a scene that lasted holds up no frame either: the new
+    one is shown as fast as twice ``scan_windows`` a frame allows. Where scenes do not last, as in
+    a folder of photographs, each is scanned at once.
 
     That much needs no tracks (:meth:`glance`), so the network can begin before the last frame has
     been tracked; windows around tracks and bright spots come on top (:meth:`focus`).
@@ -75,6 +80,10 @@ class Gate:
         self._scan_px = scan_px
         self._spots = BrightSpots(settings.candidate_contrast)
         self._since_scan = 0
+        self._lasted = 0
+        """Frames of the scene so far."""
+        self._hurry = False
+        """Whether it began with a cut and not all of it was shown yet."""
         self._shape = (0, 0)
         self._tiles: list[Window] | None = None
         """What a scan of a picture of that shape is made of; None: it is seen at once."""
@@ -96,10 +105,10 @@ class Gate:
         new_scene = self._is_new_scene(image, gain)
         # In a small picture the windows would be as much work as the whole.
         small = min(height, width) < 2 * settings.window_px
-        windows = None if new_scene or small else self._part()
+        windows = None if small else self._part(new_scene)
         spots = np.empty((0, 2))
         if windows is None:
-            self._since_scan = 0
+            self._since_scan, self._hurry = 0, False
         elif settings.candidates:
             # Those that rest make room for weaker ones: a row of lamps must not hide what flies by.
             most = settings.candidates * settings.candidate_every
@@ -166,14 +175,22 @@ class Gate:
         for column, row in (spots // _CELL_PX).astype(int):
             self._looked[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = number
 
-    def _part(self) -> list[Window] | None:
+    def _part(self, new_scene: bool) -> list[Window] | None:
         """The part of the scan whose turn it is; None: the whole picture."""
         settings, tiles = self._settings, self._tiles
-        every = settings.scan_every
+        lasted, self._lasted = self._lasted, 1 if new_scene else self._lasted + 1
         turn, self._since_scan = self._since_scan, self._since_scan + 1
         if tiles is None:
-            return None if self._since_scan >= every else []
-        every = max(every, math.ceil(len(tiles) / settings.scan_windows))
+            return None if new_scene or turn + 1 >= settings.scan_every else []
+        if new_scene:
+            if lasted < _LASTING_FRAMES:
+                return None
+            turn, self._since_scan, self._hurry = 0, 1, True
+        every = max(settings.scan_every, math.ceil(len(tiles) / settings.scan_windows))
+        if self._hurry:
+            every = math.ceil(len(tiles) / (2 * settings.scan_windows))
+            if turn + 1 == every:  # all is seen
+                self._since_scan, self._hurry = 0, False
         turn %= every
         return tiles[turn * len(tiles) // every : (turn + 1) * len(tiles) // every]
 

@@ -129,6 +129,29 @@ def test_a_large_picture_takes_longer_where_a_frame_may_show_no_more() -> None:
     assert [window for part in parts for window in part] == whole
 
 
+def test_a_cut_between_lasting_scenes_holds_up_no_frame_and_all_is_seen_soon() -> None:
+    gate = Gate(GateSettings(scan_every=20, scan_windows=2, candidates=0), 96)
+    whole = scan_tiles(HEIGHT, WIDTH, 96)
+    assert whole is not None and len(whole) == 12
+    for _ in range(15):
+        look(gate, noise(), 1.0, hints())
+    after_cut = noise(2)
+    after_cut[:, 150:] += 60
+    parts = [look(gate, after_cut, 1.0, hints()) or [] for _ in range(3 + 20)]
+    assert [len(part) for part in parts[:3]] == [4] * 3
+    assert [window for part in parts[:3] for window in part] == whole
+    assert [window for part in parts[3:] for window in part] == whole  # and then as ever
+    assert max(len(part) for part in parts[3:]) == 1
+
+
+def test_photographs_are_each_scanned_whole() -> None:
+    gate = Gate(GateSettings(candidates=0), 96)
+    pictures = [noise(1), noise(2)]
+    pictures[1][:, 150:] += 60
+    for k in range(12):
+        assert look(gate, pictures[k % 2], 1.0, hints()) is None
+
+
 def test_a_track_that_the_scans_part_shows_costs_no_window_of_its_own() -> None:
     gate = Gate(GateSettings(scan_every=12, candidates=0), 96)
     look(gate, noise(), 1.0, hints())
