@@ -47,7 +47,8 @@ class GateSettings(Settings):
         1,
         ge=1,
         le=256,
-        description="of that a frame shows at most so many windows: a large picture takes longer",
+        description="of that a frame shows at most so many windows, twice as many after a cut: a "
+        "large picture takes longer",
     )
     window_px: int = Field(
         64,
