@@ -6,8 +6,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from fault_proxy import FaultProxy
+
+# How long an example takes depends on what else runs on the machine.
+hypothesis.settings.register_profile("irtrack", deadline=None)
+hypothesis.settings.load_profile("irtrack")
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 

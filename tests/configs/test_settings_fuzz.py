@@ -126,7 +126,7 @@ def fuzz(folder: Path, cases: int) -> tuple[int, int]:
     counts = [0, 0]
     path = folder / "fuzzed.yaml"
 
-    @settings(max_examples=cases, deadline=None, database=None,
+    @settings(max_examples=cases, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(st.none() | files(), st.lists(overrides(), max_size=3))
     def one(content: bytes | None, given_overrides: list[str]) -> None:

@@ -219,7 +219,7 @@ def fuzz(folder: Path, ours: bytes, public: list[bytes], cases: int) -> dict[str
     refused = dict.fromkeys(KINDS, 0)
     path = folder / "fuzzed.safetensors"
 
-    @settings(max_examples=cases, deadline=None, database=None,
+    @settings(max_examples=cases, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(st.data(), st.sampled_from(sorted(KINDS)))
     def one(data: st.DataObject, kind: str) -> None:

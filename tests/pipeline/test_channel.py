@@ -23,7 +23,7 @@ def consume(channel: Channel[int], into: list[int], pause: float = 0.0) -> threa
     return thread
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     operations=st.lists(st.sampled_from(["put", "get"]), max_size=60),
     capacity=st.integers(1, 5),
@@ -46,7 +46,7 @@ def test_drop_oldest_keeps_the_newest_and_hands_back_the_rest(
     assert channel.ended
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     policy=st.sampled_from(["block", "drop_oldest"]),
     capacity=st.integers(1, 4),

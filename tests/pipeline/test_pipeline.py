@@ -43,7 +43,7 @@ def run_timed(pipeline: Pipeline, limit: float = 5.0) -> RunReport:
     return report
 
 
-@hypothesis_settings(deadline=None, max_examples=25)
+@hypothesis_settings(max_examples=25)
 @given(
     sources=st.lists(
         st.tuples(

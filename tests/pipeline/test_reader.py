@@ -175,7 +175,7 @@ def test_waits_grow_to_their_limit() -> None:
         assert 0.75 * longest <= wait < longest + 0.1
 
 
-@hypothesis_settings(deadline=None, max_examples=20)
+@hypothesis_settings(max_examples=20)
 @given(
     st.lists(
         st.lists(st.sampled_from([FRAME, FRAME, CORRUPT]), max_size=6), min_size=1, max_size=4
@@ -249,7 +249,7 @@ def test_a_live_clock_that_is_set_ahead_by_some_seconds_is_carried_on(
     assert np.allclose(np.delete(steps, 19), period)
 
 
-@hypothesis_settings(deadline=None, max_examples=200)
+@hypothesis_settings(max_examples=200)
 @given(
     st.sampled_from([0.02, 0.04, 1.0]),
     st.lists(st.tuples(st.floats(0, 4.5), st.integers(1, 4)), max_size=30),

@@ -170,7 +170,7 @@ with LineFile(folder / "frames.jsonl", Disk(folder), Limits(bytes=300)) as file:
     assert len(in_order(tmp_path, "*")) > 100
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 400), st.sampled_from(["whole", "full", "half", "no new file"])),

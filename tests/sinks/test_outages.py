@@ -162,9 +162,7 @@ def check_the_books(folder: Path, disk: Disk, frames: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("small_disk", [6_000_000], indirect=True)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.integers(1, 60), st.sampled_from(["fill", "leave a little", "free"])),

@@ -58,7 +58,7 @@ def test_labels_trails_and_inset_leave_targets_alone() -> None:
             np.testing.assert_array_equal(with_tracks[block], without[block])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -180,7 +180,7 @@ def test_black_hot_is_shown_as_the_camera_does() -> None:
     assert (Overlay(white, black_hot=True).draw(result_of(image=image))[:48, :64] == 60).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 8), st.integers(0, 2**32 - 1))
 def test_labels_stay_inside_and_apart(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -74,7 +74,7 @@ def test_segments_by_size_stay_near_it(tmp_path: Path) -> None:
         assert 0.1e6 <= path.stat().st_size < 0.11e6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     steps=st.lists(st.floats(-1, 5, allow_nan=False), min_size=1, max_size=40),
     seconds=st.floats(0.01, 6),

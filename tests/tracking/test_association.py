@@ -121,7 +121,7 @@ sizes = st.sampled_from([0, 1, 2, 5, 20, 70, 150])
 scenes = st.tuples(st.integers(0, 10_000), sizes, sizes, st.sampled_from([20.0, 200.0, 1000.0]))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(scenes)
 def test_candidates_are_all_pairs_in_their_gates(scene: tuple[int, int, int, float]) -> None:
     seed, tracks, detections, side = scene
@@ -135,7 +135,7 @@ def test_candidates_are_all_pairs_in_their_gates(scene: tuple[int, int, int, flo
     np.testing.assert_allclose(pairs.log_det, log_det[rows, columns], rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(scenes)
 def test_detections_are_given_out_as_by_one_dense_matrix(
     scene: tuple[int, int, int, float],
@@ -152,7 +152,7 @@ def test_detections_are_given_out_as_by_one_dense_matrix(
     assert matched.tolist() == expected.tolist()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 10_000), sizes, sizes, st.sampled_from([0.02, 0.1, 0.5]))
 def test_of_equally_good_sets_one_is_chosen(
     seed: int, tracks: int, detections: int, share: float
@@ -176,7 +176,7 @@ def test_of_equally_good_sets_one_is_chosen(
     assert gain == pytest.approx(best, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scenes, st.sampled_from([0.0, 1.0, 100.0]))
 def test_boxes_that_touch_are_found(scene: tuple[int, int, int, float], large: float) -> None:
     seed, count, other_count, side = scene

@@ -132,7 +132,7 @@ any_boxes = hnp.arrays(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.sampled_from(["auto", "on"]),
     st.lists(st.tuples(any_image, any_boxes, st.integers(1, 3)), min_size=1, max_size=6),

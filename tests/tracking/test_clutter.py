@@ -251,7 +251,7 @@ def test_where_all_the_picture_is_worse_than_calibrated_the_level_rises() -> Non
     assert clutter.births_per_frame == pytest.approx(2.0, rel=0.2)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(

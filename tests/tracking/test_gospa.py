@@ -68,7 +68,7 @@ def by_definition(distance: np.ndarray) -> float:
     return math.sqrt(least)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(small_tables(), small_tables())
 def test_it_is_the_least_that_any_assignment_costs(truth: MotTable, tracks: MotTable) -> None:
     clip = pair_up(truth, tracks)

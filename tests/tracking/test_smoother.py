@@ -63,7 +63,7 @@ def one_life(count: int) -> list[np.ndarray]:
     share_missed=st.sampled_from([0.0, 0.3, 0.8]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_smoothed_states_are_filterpys(steps: list[float], share_missed: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     times = np.concatenate(([0.0], np.cumsum(steps)))

@@ -14,7 +14,7 @@ from tracking.estimates import Estimates
 from tracking.metrics import Tally, measure_clip, pooled
 from tracking.mot import MotTable
 
-QUICK = settings(deadline=None, max_examples=80)
+QUICK = settings(max_examples=80)
 NOTHING = MotTable.empty()
 
 

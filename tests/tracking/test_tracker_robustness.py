@@ -108,7 +108,7 @@ def check_sound(tracks: Tracks, detections: Detections) -> None:
 
 
 @pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_video)
 def test_any_arrays_leave_sound_tracks(
     life: str, video: list[tuple[float, list[tuple[float, ...]]]]
@@ -132,7 +132,7 @@ plain_rows = st.lists(
 
 
 @pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(plain_rows, max_size=10), st.randoms(use_true_random=False))
 def test_order_of_detections_does_not_matter(
     life: str, video: list[list[tuple[float, ...]]], random: np.random.Generator
@@ -200,7 +200,7 @@ any_picture = st.builds(
 
 
 @pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(any_video, st.data(), st.sampled_from(["auto", "on"]))
 def test_any_arrays_with_any_pictures_leave_sound_tracks(
     life: str, video: list[tuple[float, list[tuple[float, ...]]]], data: st.DataObject, mode: str
@@ -218,7 +218,7 @@ def test_any_arrays_with_any_pictures_leave_sound_tracks(
         max_size=200,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_covariances_stay_sound_however_the_camera_moves(
     motions: list[tuple[float, float, float, float]],
 ) -> None:
@@ -234,7 +234,7 @@ def test_covariances_stay_sound_however_the_camera_moves(
         assert np.linalg.eigvalsh(cov[0] / np.outer(scale, scale)).min() > 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 5), max_size=40), st.booleans())
 def test_empty_frames_are_fine(gaps: list[float], followed: bool) -> None:
     """Before anything was seen, and after: a track coasts, ends, and is not heard of again."""

@@ -72,7 +72,7 @@ def test_a_copy_may_be_dimmer_and_lie_across() -> None:
 
 
 @given(zoom=st.floats(0.5, 2.0), angle=st.floats(-math.pi, math.pi))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_labels_grow_with_the_zoom(zoom: float, angle: float) -> None:
     pictures, labels = field()
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])

@@ -77,7 +77,7 @@ def test_a_crop_is_a_part_of_a_picture_and_its_label_the_same_part() -> None:
     height=st.integers(1, 70), width=st.integers(1, 70), size=st.sampled_from([32, 64]),
     seed=st.integers(0, 99),
 )  # fmt: skip
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_beyond_its_end_a_picture_is_mirrored_and_ignored(
     height: int, width: int, size: int, seed: int
 ) -> None:
@@ -182,7 +182,7 @@ class TestWarping:
         assert np.array_equal(turned_label, np.rot90(label))
 
     @given(seed=st.integers(0, 999))
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     def test_the_pivot_stays_and_areas_grow_as_asked(self, seed: int) -> None:
         drawn = Warps.drawn(
             np.array([1]), np.array([[20.0, 28.0]]), ZOOM, np.random.default_rng(seed)
@@ -198,7 +198,7 @@ class TestWarping:
         assert warped_picture[inside & (warped_label == BACKGROUND)].max() < 130
 
     @given(zoom=st.tuples(st.floats(0.2, 5), st.floats(1, 4)), seed=st.integers(0, 999))
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     def test_crops_are_magnified_as_much_as_asked(
         self, zoom: tuple[float, float], seed: int
     ) -> None:
@@ -225,7 +225,7 @@ class TestWarping:
     @given(
         row=st.integers(12, 20), column=st.integers(12, 20), seed=st.integers(0, 999),
     )  # fmt: skip
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     def test_a_target_of_one_pixel_keeps_its_label(self, row: int, column: int, seed: int) -> None:
         pictures, labels = torch.full((1, 33, 33), 50.0), torch.zeros(1, 33, 33).byte()
         pictures[0, row, column], labels[0, row, column] = 150.0, TARGET

@@ -27,7 +27,7 @@ from model.training.metrics import (
 )
 
 SMALL_MASKS = arrays(np.bool_, (12, 14))
-QUICK = settings(deadline=None, max_examples=60)
+QUICK = settings(max_examples=60)
 
 
 def mask(*pixels: tuple[int, int], shape: tuple[int, int] = (16, 20)) -> np.ndarray:
