@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.clips import find_clips
+from benchmarks.clips import clips_parser, find_clips
 from benchmarks.reference_motion import LEAST_LIKENESS, reference_shift
 from benchmarks.report import Column, Part, percentile, say
 from benchmarks.runs import Clip, writing_to
@@ -140,20 +140,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.camera_motion",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = clips_parser("camera_motion", __doc__, EPILOG, "for the reports")
     add = parser.add_argument
-    add("clips", type=Path, metavar="CLIPS_DIR", help="folder of clips and their truth")
-    add("--output", type=Path, required=True, metavar="DIR", help="for the reports")
-    add("--list", type=Path, metavar="FILE", help="names of the clips, one a line (all)")
     frames = "only the first N frames of each clip"
     add("--max-frames", type=positive_count, metavar="N", help=frames)
-    matlab = "the truth counts pixels from 1: subtract 1 from x and y"
-    add("--matlab-pixels", action="store_true", help=matlab)
     return parser
 
 

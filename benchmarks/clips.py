@@ -7,13 +7,13 @@ again what was interrupted, and does not run what is there with the same setting
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -78,29 +78,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stopped.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.clips",
-        description="Run the product over a folder of clips and score its tracks.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def clips_parser(name: str, description: str | None, epilog: str, output: str) -> ArgumentParser:
+    """The options that every command over a folder of clips has: ``clips``, ``output``, ``list``
+    and ``matlab_pixels``.
+
+    Args:
+        name: of the module in this package.
+        description: what the command does.
+        epilog: what it reads and writes, and its exit codes.
+        output: what goes into the folder for results.
+    """
+    parser = ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("clips", type=Path, metavar="CLIPS_DIR", help="folder of clips and their truth")
-    add("--output", type=Path, required=True, metavar="DIR", help="a folder a clip comes here")
-    add("--list", type=Path, metavar="FILE", help="names of the clips to run, one a line")
+    add("--output", type=Path, required=True, metavar="DIR", help=output)
+    add("--list", type=Path, metavar="FILE", help="names of the clips, one a line (all)")
+    matlab = "the truth counts pixels from 1: subtract 1 from x and y"
+    add("--matlab-pixels", action="store_true", help=matlab)
+    return parser
+
+
+def _parser() -> ArgumentParser:
+    about = "Run the product over a folder of clips and score its tracks."
+    parser = clips_parser("clips", about, EPILOG, "a folder a clip comes here")
+    add = parser.add_argument
     add("--jobs", type=positive_count, default=1, metavar="N", help="so many clips at a time (1)")
     add("--set", action="append", default=[], metavar="K=V", help="a setting of run_stream.py")
     add("--weights", metavar="NAME|PATH", help="the network's weights")
     add("--max-frames", type=int, metavar="N", help="only the first N frames of each clip")
     add("--json", type=Path, metavar="FILE", help="all numbers (DIR/report.json)")
     add("--markdown", type=Path, metavar="FILE", help="the tables, also printed (DIR/report.md)")
-    matlab = "the truth counts pixels from 1: subtract 1 from x and y"
-    add("--matlab-pixels", action="store_true", help=matlab)
     return parser
 
 
-def _measure(options: argparse.Namespace) -> int:
+def _measure(options: Namespace) -> int:
     """Run, score and report; returns the exit code."""
     overrides = _overrides(options)
     settings = load_settings(None, overrides)
@@ -158,7 +174,7 @@ def _measure(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _overrides(options: argparse.Namespace) -> list[str]:
+def _overrides(options: Namespace) -> list[str]:
     """The settings of every run, as ``--set`` takes them; later ones win."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = min(256, max(1, (cores or 1) // options.jobs))
@@ -204,7 +220,7 @@ def _describe(settings: DetectorSettings) -> dict[str, str]:
         raise StreamError(str(error)) from error
 
 
-def score_folder(folder: Path, clip: Clip, options: argparse.Namespace) -> Score:
+def score_folder(folder: Path, clip: Clip, options: Namespace) -> Score:
     """Score the finished results of a clip.
 
     Args:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clips import find_clips
+from benchmarks.clips import clips_parser, find_clips
 from benchmarks.runs import writing_to
 from configs.schema import DetectorSettings, SourceSettings
 from model.checkpoint import WeightsError
@@ -146,23 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.detections",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = clips_parser("detections", __doc__, EPILOG, "for reports and pictures")
     add = parser.add_argument
-    add("clips", type=Path, metavar="CLIPS_DIR", help="folder of clips and their truth")
-    add("--output", type=Path, required=True, metavar="DIR", help="for reports and pictures")
-    add("--list", type=Path, metavar="FILE", help="names of the clips, one a line (all)")
     add("--background", type=Path, metavar="DIR", help="pictures in which no target is")
     add("--background-list", type=Path, metavar="FILE", help="names of those, one a line (all)")
     add("--weights", default="auto", metavar="NAME|PATH", help="the network's weights (auto)")
     add("--every", type=int, default=10, metavar="N", help="every Nth frame of a clip (10)")
     add("--device", default="auto", help="auto, cpu or cuda")
-    matlab = "the truth counts pixels from 1: subtract 1 from x and y"
-    add("--matlab-pixels", action="store_true", help=matlab)
     return parser
 
 

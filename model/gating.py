@@ -22,7 +22,6 @@ _CUT_SHARE = 0.25
 _CUT_LEVELS = 4.0
 """A cut changes a picture's thumbnail by more than this share of its contrast and so many grey
 levels of 8 bit; a camera that pans at frame rate changes it by less."""
-
 _LASTING_FRAMES = 10
 """A scene of fewer may be a photograph of many."""
 
@@ -57,12 +56,12 @@ def window_sides(settings: GateSettings, scan_px: int) -> tuple[int, int]:
 class Gate:
     """Decides, for the frames of one source in order, whether to scan and else where to look.
 
-    A new scene is scanned at once. After that every frame shows a part of a large picture, so that
-    no frame takes much longer than another, and all of it within ``scan_every`` frames, or more
-    where that would be more than ``scan_windows`` a frame; a picture that is best seen at once is,
-    every ``scan_every`` frames. A cut from a scene that lasted holds up no frame either: the new
-    one is shown as fast as twice ``scan_windows`` a frame allows. Where scenes do not last, as in
-    a folder of photographs, each is scanned at once.
+    The first frame is scanned at once. After that every frame shows a part of a large picture, so
+    that no frame takes much longer than another, and all of it within ``scan_every`` frames, or
+    more where that would be more than ``scan_windows`` a frame; a picture that is best seen at once
+    is, every ``scan_every`` frames. A cut from a scene that lasted holds up no frame either: the
+    new one is shown as fast as twice ``scan_windows`` a frame allows. Where scenes do not last, as
+    in a folder of photographs, each is scanned at once.
 
     That much needs no tracks (:meth:`glance`), so the network can begin before the last frame has
     been tracked; windows around tracks and bright spots come on top (:meth:`focus`).
@@ -83,7 +82,7 @@ class Gate:
         self._lasted = 0
         """Frames of the scene so far."""
         self._hurry = False
-        """Whether it began with a cut and not all of it was shown yet."""
+        """Whether the scene began with a cut and not all of it was shown yet."""
         self._shape = (0, 0)
         self._tiles: list[Window] | None = None
         """What a scan of a picture of that shape is made of; None: it is seen at once."""

@@ -159,13 +159,15 @@ def associate(
     """
     matched = np.full(len(confirmed), -1, dtype=np.int64)
     free = np.ones(len(strong), dtype=np.bool_)
-    handicap = np.where(settled, HANDICAP, 0.0)
+    rounds = (
+        (confirmed | settled, np.where(settled, HANDICAP, 0.0)),
+        (~confirmed, np.zeros(len(confirmed))),
+    )
     for wanted in (strong, ~strong):
-        for first in (True, False):
-            open_tracks = (confirmed | settled) if first else ~confirmed
-            open_tracks = open_tracks & (matched < 0)
+        for choosing, handicap in rounds:
+            open_tracks = choosing & (matched < 0)
             possible = pairs.keep(open_tracks[pairs.track] & (wanted & free)[pairs.detection])
-            made = assign(possible, gate, handicap[possible.track] if first else 0.0)
+            made = assign(possible, gate, handicap[possible.track])
             matched[possible.track[made]] = possible.detection[made]
             free[possible.detection[made]] = False
     return matched
