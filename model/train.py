@@ -88,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"the highest, after the warm-up ({recipe.learning_rate:g})")  # fmt: skip
     add("--frozen-statistics", type=float, default=recipe.frozen_statistics, metavar="SHARE",
         help="of the steps, at the end: normalise with the running statistics (0)")  # fmt: skip
+    add("--ema", type=float, default=recipe.ema, metavar="X",
+        help="decay of the moving average of the weights, which is what is written "
+        f"({recipe.ema:g})")  # fmt: skip
     add("--seed", type=int, default=recipe.seed, metavar="N", help=f"({recipe.seed})")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto: CUDA where it is)")
     add("--precision", choices=("auto", *PRECISIONS), default="auto",
@@ -191,6 +194,7 @@ def _train(
         batch=options.batch,
         learning_rate=options.learning_rate,
         frozen_statistics=options.frozen_statistics,
+        ema=options.ema,
         precision=precision,
         seed=options.seed,
         threads=options.threads,

@@ -1,7 +1,8 @@
 """``python -m model.training.mine``: find what a network takes for targets in a pack's background.
 
 The places are kept in the pack, and a training on it draws a share of its crops around them (hard
-negative mining): most background is easy and teaches nothing.
+negative mining): most background is easy and teaches nothing. Mine with the weights that the
+training goes on from: what others take for targets is not what these have to unlearn.
 """
 
 from __future__ import annotations
@@ -100,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--pictures", type=int, default=600, help="so many, drawn at random")
     made.add_argument("--threshold", type=float, default=0.3, help="of a false alarm, 0..1")
     made.add_argument("--seed", type=int, default=0, help="of the draw")
+    made.add_argument(
+        "--add", action="store_true", help="keep the places that the pack holds already, too"
+    )
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     made.add_argument("--threads", type=int, help="of the CPU; all cores unless given")
     options = made.parse_args(arguments)
     try:
@@ -110,11 +115,15 @@ def main(arguments: list[str] | None = None) -> int:
         rng = np.random.default_rng(options.seed)
         count = min(options.pictures, len(background))
         chosen = sorted(int(i) for i in rng.choice(background, count, replace=False))
-        cpu = torch.device("cpu")
+        name = options.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(name)
         with closing(
-            build_engine(network, cpu, precision="auto", threads=options.threads, in_flight=1)
+            build_engine(network, device, precision="auto", threads=options.threads, in_flight=1)
         ) as engine:
-            hard = mine(pack, engine, chosen, options.threshold, network.info.picture_size)
+            found = mine(pack, engine, chosen, options.threshold, network.info.picture_size)
+        hard = np.unique(np.concatenate([pack.hard, found]), axis=0) if options.add else found
         save_pack(options.output, replace(pack, hard=hard))
     except KeyboardInterrupt:
         print("model.training.mine: interrupted, nothing is written", file=sys.stderr)
@@ -122,7 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"model.training.mine: {error}", file=sys.stderr)
         return 1
-    print(f"{len(hard)} false alarms in {count} pictures")
+    before = f"; the {len(pack.hard)} places held before are {'kept' if options.add else 'replaced'}"
+    print(f"{len(found)} false alarms in {count} pictures{before if len(pack.hard) else ''}")
     return 0
 
 

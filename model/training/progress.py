@@ -59,7 +59,7 @@ class _Bar:
         self._bar, self._task = bar, task
 
     def stepped(self, training: Training, loss: float) -> None:
-        pace = f"{training.seconds / training.step:.2f} s a step"
+        pace = f"{training.seconds / training.step:#.3g} s a step"
         self._bar.update(self._task, completed=training.step, loss=f"{loss:.4f}", pace=pace)
 
     def validated(self, training: Training, counts: Counts) -> None:

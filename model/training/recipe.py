@@ -45,6 +45,8 @@ class Recipe:
             raise ValueError(f"threads of a training is {self.threads}, expected 1 or more")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"the learning rate is {self.learning_rate:g}, expected more than 0")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"the decay of the average is {self.ema:g}, expected 0 to less than 1")
         if not 0 <= self.frozen_statistics <= 1:
             raise ValueError(
                 f"the share of steps with frozen statistics is {self.frozen_statistics:g}, "

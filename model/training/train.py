@@ -69,9 +69,16 @@ class Training:
         self.network = _placed(MPCNet(recipe.width), self.device)
         self.average = _placed(MPCNet(recipe.width), self.device)
         self.average.load_state_dict(self.network.state_dict())
+        cuda = self.device.type == "cuda"
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            self.network.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=cuda,
         )
+        if cuda:
+            torch.backends.cudnn.benchmark = True  # crops come in a few sizes, again and again
+        self._unchecked: Tensor | None = None
         self.sampler = CropSampler(pack, recipe.crops, self.device)
         self.normalisation = pack.mean, pack.std
         """Mean and standard deviation, grey levels, that pictures are normalised by."""
@@ -106,11 +113,14 @@ class Training:
         self.normalisation = start.info.mean, start.info.std
         self.origin["from"] = f"{start.info.name}, sha256 {file_sha256(weights)}"
 
-    def advance(self) -> float:
-        """Take one optimiser step; returns the loss.
+    def advance(self) -> float | None:
+        """Take one optimiser step; returns its loss, on a GPU that of the step before, if any.
+
+        A GPU is not waited for: its loss is looked at when the next step is on its way.
 
         Raises:
-            FloatingPointError: the loss is no number any more; the step is not taken.
+            FloatingPointError: the loss is no number any more; the step is not taken, on a GPU
+                none after it is.
         """
         started = time.monotonic()
         recipe, world = self.recipe, self.world
@@ -131,16 +141,27 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         shown = loss.detach().clone()
         world.average([shown, *self._shared()])
-        if not math.isfinite(value := float(shown)):
-            raise FloatingPointError(
-                f"the loss of step {self.step + 1} is {value}: lower the learning rate"
-            )
+        if self.device.type == "cuda":
+            value, self._unchecked = self.check_loss(), shown
+        else:
+            value = _finite(shown, self.step + 1)
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self._update_average()
         self.step += 1
         self.seconds += time.monotonic() - started
         return value
+
+    def check_loss(self) -> float | None:
+        """The loss of the last step, if it was not looked at yet.
+
+        Raises:
+            FloatingPointError: it is no number.
+        """
+        if self._unchecked is None:
+            return None
+        shown, self._unchecked = self._unchecked, None
+        return _finite(shown, self.step)
 
     def _shared(self) -> list[Tensor]:
         """What the processes have to agree on after a backward pass."""
@@ -158,17 +179,22 @@ class Training:
     def _update_average(self) -> None:
         # Early on the average follows closely, or it would remember the random start.
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        pairs = zip(
-            self.average.state_dict().values(), self.network.state_dict().values(), strict=True
+        averages, news = self.average.state_dict(), self.network.state_dict()
+        numbers = [name for name, mean in averages.items() if mean.dtype.is_floating_point]
+        # All in a few calls: one by one, a GPU would spend longer on being told than on the sums.
+        torch._foreach_lerp_(
+            [averages[name] for name in numbers], [news[name] for name in numbers], 1 - decay
         )
-        for mean, now in pairs:
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
+        for name in averages.keys() - set(numbers):
+            averages[name].copy_(news[name])
 
     def save_checkpoint(self, path: Path) -> None:
-        """Write all that a resumed training needs, atomically."""
+        """Write all that a resumed training needs, atomically.
+
+        Raises:
+            FloatingPointError: the last step's loss is no number; nothing is written.
+        """
+        self.check_loss()
         state = {
             "recipe": json.dumps(asdict(self.recipe)),
             "processes": self.world.size,
@@ -219,7 +245,12 @@ class Training:
         self.normalisation = tuple(state.get("normalisation", self.normalisation))
 
     def weights(self) -> LoadedNetwork:
-        """The moving average, as a network that carries what must travel with it."""
+        """The moving average, as a network that carries what must travel with it.
+
+        Raises:
+            FloatingPointError: the last step's loss is no number.
+        """
+        self.check_loss()
         info = NetworkInfo(
             name=self.recipe.name,
             width=self.recipe.width,
@@ -243,6 +274,12 @@ class Training:
         """Write the moving average as weights that a stream can load."""
         weights = self.weights()
         save_network(path, weights, weights.info)
+
+
+def _finite(loss: Tensor, step: int) -> float:
+    if not math.isfinite(value := float(loss)):
+        raise FloatingPointError(f"the loss of step {step} is {value}: lower the learning rate")
+    return value
 
 
 def _placed(network: MPCNet, device: torch.device) -> MPCNet:
@@ -337,15 +374,15 @@ def run(
                 return True
         if training.step >= steps:
             return True
-        loss = training.advance()
-        smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
-        for watcher in watchers:
-            watcher.stepped(training, smoothed)
+        if (loss := training.advance()) is not None:
+            smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
+            for watcher in watchers:
+                watcher.stepped(training, smoothed)
         stop = training.world.any(stopping(), training.device)
         if stop or training.step % checkpoint_every == 0 or training.step == steps:
             pace = training.seconds / training.step
             _log.info(
-                "step %d of %d, loss %.4f, %.2f s a step", training.step, steps, smoothed, pace
+                "step %d of %d, loss %.4f, %#.3g s a step", training.step, steps, smoothed, pace
             )
             save()
         if stop:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from model.checkpoint import NetworkInfo, save_network
@@ -117,6 +118,34 @@ def test_the_command_keeps_the_places_in_the_pack(tmp_path: Path) -> None:
     assert set(mined.hard[:, 0]) == {0, 2}
     assert [image.tolist() for image in mined.images] == [image.tolist() for image in images]
     assert main([*arguments, "--weights", "no-such-weights"]) == 1
+
+
+def test_a_pack_mined_again_loses_its_places_or_keeps_them_and_says_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    network = MPCNet(4)
+    with torch.no_grad():
+        network.head1.activation.bn.bias.fill_(4.0)
+    info = NetworkInfo("eager", 4, 60.0, 20.0, picture_size=64, threshold=0.5)
+    save_network(tmp_path / "eager.safetensors", network, info)
+    old = [0, 3, 5]
+    pack = Pack([blank()], [np.zeros((80, 100), np.uint8)], ["clip"], 60.0, 20.0, np.array([old]))
+    save_pack(tmp_path / "pack.npz", pack)
+    arguments = ["--pack", str(tmp_path / "pack.npz"), "--output", str(tmp_path / "hard.npz")]
+    arguments += ["--weights", str(tmp_path / "eager.safetensors")]
+
+    def places() -> list[list[int]]:
+        return load_pack(tmp_path / "hard.npz").hard.tolist()
+
+    assert main(arguments) == 0
+    found = places()
+    assert found
+    assert old not in found
+    assert "the 1 places held before are replaced" in capsys.readouterr().out
+    assert main([*arguments, "--add"]) == 0
+    assert sorted(places()) == sorted([old, *found])
+    assert "the 1 places held before are kept" in capsys.readouterr().out
 
 
 def test_synthetic_frames_are_labelled_where_their_targets_are() -> None:
