@@ -131,7 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"model.training.mine: {error}", file=sys.stderr)
         return 1
-    before = f"; the {len(pack.hard)} places held before are {'kept' if options.add else 'replaced'}"
+    fate = "kept" if options.add else "replaced"
+    before = f"; the {len(pack.hard)} places held before are {fate}"
     print(f"{len(found)} false alarms in {count} pictures{before if len(pack.hard) else ''}")
     return 0
 
