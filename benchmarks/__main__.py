@@ -36,7 +36,8 @@ parts:
   network   the network alone in every engine that is there, beside the published network
   stages    milliseconds a frame of each stage, recording on
   pipeline  the whole pipeline beside the network alone, and mode gated beside full
-  live      1, 2, 4, 8, 16 cameras at 30 fps: fps, dropped share, latency
+  live      1, 2, 4, 8, 16 cameras (320x256 at 30 fps; on a GPU 640x512 at 60): fps, dropped share,
+            latency
   tracker   a step with 10, 100, 1000 targets
   camera    whether the camera moved, and how: standing and panning
 
@@ -54,7 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this machine or this torch has no CUDA")
-    plan = Plan(quick=options.quick, device=options.device, threads=options.threads)
+    plan = Plan(
+        quick=options.quick,
+        device=options.device,
+        threads=options.threads,
+        weights=options.weights,
+    )
     try:
         return _measure(plan, options.only or list(PARTS), options.json, options.markdown)
     except (StreamError, WeightsError, OSError) as error:
@@ -80,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", choices=list(PARTS), metavar="PART", help=only)
     device = "where the network runs (auto); part network measures both where auto finds CUDA"
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device)
+    weights = "of stages, pipeline and live (auto: the default of the device)"
+    add("--weights", default="auto", metavar="NAME|PATH", help=weights)
     add("--threads", type=_count, metavar="N", help="of the network on a CPU (the default's)")
     return parser
 
@@ -107,7 +115,12 @@ def _measure(
         parts.append(PARTS[name](plan))
         sys.stdout.write(f"\n{parts[-1].markdown()}")
         sys.stdout.flush()
-        numbers = {"quick": plan.quick, "device": plan.device, **around}
+        numbers = {
+            "quick": plan.quick,
+            "device": plan.device,
+            "weights": plan.weights,
+            **around,
+        }
         numbers["parts"] = {part.name: part.numbers() for part in parts}
         if json_path is not None:
             json_path.write_text(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,14 +96,16 @@ class Agreement:
         }
 
 
-def measure(network: LoadedNetwork, samples: list[Sample]) -> list[dict[str, Any]]:
-    """A row for each engine and precision of this machine."""
+def measure(
+    network: LoadedNetwork, samples: list[Sample], kinds: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row for each engine and precision of some kinds of device, cpu and cuda."""
     threshold, settings = network.info.threshold, DetectorSettings()
     cpu = torch.device("cpu")
     with exact_engine(network, cpu) as engine:
         reference = [_seen(engine, sample, settings, threshold) for sample in samples]
     rows = []
-    for title, engine in _engines(network):
+    for title, engine in _engines(network, kinds):
         say(f"  {title}")
         agreement = Agreement()
         with closing(engine):
@@ -114,8 +116,7 @@ def measure(network: LoadedNetwork, samples: list[Sample]) -> list[dict[str, Any
     return rows
 
 
-def _engines(network: LoadedNetwork) -> Iterator[tuple[str, Engine]]:
-    kinds = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+def _engines(network: LoadedNetwork, kinds: Sequence[str]) -> Iterator[tuple[str, Engine]]:
     for kind in kinds:
         for runtime, precision in _TRIES[kind]:
             try:
@@ -149,12 +150,17 @@ def _seen(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Exit code 0: done; 1: data or weights are at fault; 2: wrong usage."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    kinds = there if options.device == "auto" else [options.device]
+    if not set(kinds) <= set(there):
+        parser.error("--device cuda: this machine or this torch has no CUDA")
     try:
         samples = _samples(options)
         path = resolve_weights(options.weights)
         network = load_network(path)
-        rows = measure(network, samples)
+        rows = measure(network, samples, kinds)
         about = (
             f"{network.info.name} on {len(samples)} pictures, whole, at threshold "
             f"{network.info.threshold:g}, against PyTorch on the CPU in single precision. The "
@@ -188,6 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--pack", type=Path, metavar="FILE", help="a pack of pictures (.npz)")
     add("--split", default="test", help="of --data: train, test, or a text file of names (test)")
     add("--weights", default="mpcnet-s-sirst", metavar="NAME|PATH", help="(mpcnet-s-sirst)")
+    devices = ("auto", "cpu", "cuda")
+    add("--device", choices=devices, default="auto", help="whose engines (auto: of all there are)")
     add("--json", type=Path, metavar="FILE", help="the figures")
     return made
 

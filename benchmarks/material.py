@@ -23,9 +23,11 @@ WIDTH, HEIGHT = 320, 256
 _TICKS_PER_SECOND = 600
 
 
-def render(frames: int) -> list[Image]:
-    """The first frames of the built-in scene, 320 x 256 px at 30 fps."""
-    settings = SyntheticSettings(seconds=frames / FPS, fps=FPS, width=WIDTH, height=HEIGHT)
+def render(
+    frames: int, *, width: int = WIDTH, height: int = HEIGHT, fps: float = FPS
+) -> list[Image]:
+    """The first frames of the built-in scene, as large (px) and as fast as asked for."""
+    settings = SyntheticSettings(seconds=frames / fps, fps=fps, width=width, height=height)
     scene = Scene(settings)
     return [scene.render(k).image for k in range(frames)]
 

@@ -19,6 +19,8 @@ class Plan:
     """auto, cpu or cuda."""
     threads: int | None
     """Of the network on a CPU; None: what the product does by itself."""
+    weights: str = "auto"
+    """Of the parts that run a detector: a name or a path; auto: the product's own choice."""
 
 
 @dataclass(frozen=True, slots=True)

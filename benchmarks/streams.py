@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.material import HEIGHT, WIDTH, rendered_clip
 from benchmarks.report import Column, Part, Plan, paired_ratio, say
 from configs.schema import StreamSettings
-from model.checkpoint import load_network, resolve_weights
-from model.detector import NetworkDetector, build_detector
+from model.checkpoint import LoadedNetwork, load_network
+from model.detector import NetworkDetector, build_detector, device_of, weights_of
 from model.engines import build_engine
 from model.engines.base import Engine, EngineBatch, EngineTicket
+from model.mpcnet import attention_grid_of
+from model.windows import scan_windows
 from streamer.pipeline import Pipeline, RunReport, Stream
 from streamer.protocols import Source
 from streamer.sinks.factory import build_sinks
@@ -31,7 +32,10 @@ from tracking import RtsSmoother, build_tracker
 
 MODES = ("full", "gated")
 _LEAST_FRAMES = 20
-_WARM_UP_FRAMES = 12
+_TRIED_FRAMES = 3
+_WARM_UP_FRAMES = {"cpu": 12, "cuda": 300}
+"""A GPU's kernels are recorded when a size has come again, some of them some tenths of a second on:
+see `model/engines/torch_cuda.py`."""
 _STAGES = {
     "preprocess": "preprocess",
     "network": "network",
@@ -52,8 +56,9 @@ each other: their sum is not a frame's time; `fps` is what came out of all of it
 
 _ABOUT_PIPELINE = f"""\
 The same kind of file ({WIDTH}x{HEIGHT}) through the whole pipeline, logs but no recording, beside
-the network alone in the same engine on the same decoded frames, in alternating rounds: `ratio` is
-the median over rounds of the paired ratio of frame rates."""
+the network alone in the same engine on the same decoded frames, whole or in the windows in which it
+sees larger ones, in alternating rounds: `ratio` is the median over rounds of the paired ratio of
+frame rates."""
 
 _STAGES_COLUMNS = (
     Column("stage", "stage"),
@@ -84,7 +89,12 @@ def settings_of(
         record: write the annotated video.
         frames: stop after so many; None: all.
     """
-    detector = {"mode": mode, "device": plan.device, "threads": plan.threads}
+    detector = {
+        "mode": mode,
+        "device": plan.device,
+        "threads": plan.threads,
+        "weights": plan.weights,
+    }
     return StreamSettings.model_validate(
         {
             "detector": detector,
@@ -131,8 +141,10 @@ def measure_stages(plan: Plan) -> Part:
     fps: dict[str, float] = {}
     with rendered_clip(at_most) as clip:
         images, decode_seconds = _decode(clip)
-        with closing(_engine(plan)) as engine:
-            frames = _frames_within(budget, engine, images)
+        network = load_network(weights_of(settings_of(plan).detector))
+        with closing(_engine(plan, network)) as engine:
+            batches = whole_frames(images[:_TRIED_FRAMES], network.info.picture_size)
+            frames = _frames_within(budget, engine, batches, len(images))
         for mode in MODES:
             settings = settings_of(plan, mode=mode, record=True, frames=frames)
             say(f"  mode {mode}: {frames} frames")
@@ -163,18 +175,20 @@ def measure_pipeline(plan: Plan) -> Part:
     at_most, budget, rounds = (90, 3.0, 2) if plan.quick else (300, 15.0, 3)
     alone: list[float] = []
     piped: dict[str, list[float]] = {mode: [] for mode in MODES}
-    with rendered_clip(at_most) as clip, closing(_engine(plan)) as engine:
-        images = _decode(clip)[0]
-        frames = _frames_within(budget, engine, images)
+    network = load_network(weights_of(settings_of(plan).detector))
+    with rendered_clip(at_most) as clip, closing(_engine(plan, network)) as engine:
+        batches = whole_frames(_decode(clip)[0], network.info.picture_size)
+        frames = _frames_within(budget, engine, batches[:_TRIED_FRAMES], len(batches))
         settings = {mode: settings_of(plan, mode=mode, frames=frames) for mode in MODES}
         full, gated = (build_detector(settings[mode].detector) for mode in MODES)
         detectors = dict(zip(MODES, (full, gated), strict=True))
         with closing(full), closing(gated):
+            network_seconds(engine, batches[: _warm_up_frames(plan)])
             for detector in detectors.values():
                 _warm_up(plan, detector, clip)
             for number in range(rounds):
                 say(f"  round {number + 1} of {rounds}: {frames} frames")
-                alone.append(network_seconds(engine, images[:frames]) / frames)
+                alone.append(network_seconds(engine, batches[:frames]) / frames)
                 for mode, detector in detectors.items():
                     # A name of its own, so that the detector meets every run as a new source.
                     name = f"round-{number}"
@@ -205,14 +219,31 @@ def measure_pipeline(plan: Plan) -> Part:
     return Part("pipeline", about.replace("\n", " "), _PIPELINE_COLUMNS, rows, more)
 
 
-def network_seconds(engine: Engine, images: Sequence[Image]) -> float:
-    """How long the network alone takes for pictures of 8 bit, a picture a batch, with as many in
-    flight as the engine allows."""
-    gain, offset = np.ones(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
+def whole_frames(images: Sequence[Image], scan_px: int) -> list[EngineBatch]:
+    """What a detector in mode full gives its engine for pictures of one source, a picture a batch:
+    all of it, or the windows in which a network sees a much larger one.
+
+    Args:
+        images: (H, W) uint8 each.
+        scan_px: side of the pictures that the network was trained on, px.
+    """
+    batches = []
+    for image in images:
+        height, width = image.shape
+        windows = scan_windows(height, width, scan_px)
+        pieces = [image] if windows is None else [window.cut(image) for window in windows]
+        gain, offset = np.ones(len(pieces), np.float32), np.zeros(len(pieces), np.float32)
+        grid = None if windows is None else attention_grid_of(scan_px)
+        batches.append(EngineBatch(pieces, gain, offset, attention_grid=grid))
+    return batches
+
+
+def network_seconds(engine: Engine, batches: Sequence[EngineBatch]) -> float:
+    """How long the network alone takes for batches, with as many in flight as the engine allows."""
     flying: deque[EngineTicket] = deque()
     began = time.perf_counter()
-    for image in images:
-        flying.append(engine.submit(EngineBatch([image], gain, offset)))
+    for batch in batches:
+        flying.append(engine.submit(batch))
         if len(flying) >= engine.max_in_flight:
             flying.popleft().result()
     while flying:
@@ -220,21 +251,17 @@ def network_seconds(engine: Engine, images: Sequence[Image]) -> float:
     return time.perf_counter() - began
 
 
-def _engine(plan: Plan) -> Engine:
+def _engine(plan: Plan, network: LoadedNetwork) -> Engine:
     """The engine that the detector of this plan has, with nothing around it."""
     settings = settings_of(plan, mode="full").detector
-    with closing(build_detector(settings)) as detector:
-        weights = detector.describe()["weights"]
-    chosen = plan.device
-    if chosen == "auto":
-        chosen = "cuda" if torch.cuda.is_available() else "cpu"
     return build_engine(
-        load_network(resolve_weights(weights)),
-        torch.device(chosen),
+        network,
+        device_of(settings),
         kind=settings.engine,
         precision=settings.precision,
         threads=settings.threads,
         in_flight=settings.batch.in_flight,
+        window_sides=(network.info.picture_size,),
     )
 
 
@@ -249,11 +276,13 @@ def _decode(clip: Path) -> tuple[list[Image], float]:
     return images, (time.perf_counter() - began) / len(images)
 
 
-def _frames_within(budget_seconds: float, engine: Engine, images: Sequence[Image]) -> int:
+def _frames_within(
+    budget_seconds: float, engine: Engine, batches: Sequence[EngineBatch], at_most: int
+) -> int:
     """How many frames the network manages in so many seconds, within limits."""
-    network_seconds(engine, images[:2])  # buffers and kernels are made for this size
-    each = network_seconds(engine, images[:3]) / 3
-    return max(_LEAST_FRAMES, min(len(images), int(budget_seconds / each)))
+    network_seconds(engine, batches)  # buffers and kernels are made for this size
+    each = network_seconds(engine, batches) / len(batches)
+    return max(_LEAST_FRAMES, min(at_most, int(budget_seconds / each)))
 
 
 def _run_file(
@@ -263,8 +292,12 @@ def _run_file(
 
 
 def _warm_up(plan: Plan, detector: NetworkDetector, clip: Path) -> None:
-    settings = settings_of(plan, mode=detector.mode, frames=_WARM_UP_FRAMES)
+    settings = settings_of(plan, mode=detector.mode, frames=_warm_up_frames(plan))
     _run_file(clip, "warm-up", detector, settings)
+
+
+def _warm_up_frames(plan: Plan) -> int:
+    return _WARM_UP_FRAMES[device_of(settings_of(plan).detector).type]
 
 
 def _words(ran: dict[str, str]) -> str:

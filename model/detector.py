@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -289,8 +290,8 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
         WeightsError: the weights cannot be found or read.
         StreamError: the device is not there or cannot do what is asked.
     """
-    device = _device(settings.device)
-    path = resolve_weights(_weights_name(settings.weights, device))
+    device = device_of(settings)
+    path = weights_of(settings)
     network = load_network(path)
     # Decided once and never from timing, so that a replay sees what the first run saw.
     gated = settings.mode == "gated" or (settings.mode == "auto" and device.type == "cpu")
@@ -331,19 +332,25 @@ def build_detector(settings: DetectorSettings, *, sources: int = 1) -> NetworkDe
     )
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
+def device_of(settings: DetectorSettings) -> torch.device:
+    """The device that the settings mean on this machine."""
+    if settings.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    return torch.device(settings.device)
 
 
-def _weights_name(asked: str, device: torch.device) -> str:
-    if asked != "auto":
-        return asked
-    for name in _AUTO_WEIGHTS[device.type]:
+def weights_of(settings: DetectorSettings) -> Path:
+    """The weights file that the settings mean on this machine.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if settings.weights != "auto":
+        return resolve_weights(settings.weights)
+    names = _AUTO_WEIGHTS[device_of(settings).type]
+    for name in names:
         try:
-            resolve_weights(name)
+            return resolve_weights(name)
         except WeightsError:
             continue
-        return name
-    return _AUTO_WEIGHTS[device.type][0]
+    return resolve_weights(names[0])

@@ -37,8 +37,9 @@ _RECORDED_AT_USE = 3
 libraries make their workspaces at their first calls, which must not be in a recording."""
 _GRAPH_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 """By how much a probability that a graph gave may differ from the one of the same kernels."""
-_RECORD_EVERY_SECONDS = 1.0
-"""Recording waits for the device: a stream with many sizes must not stand for that all the time."""
+_RECORDING_SHARE = 0.1
+"""Of the time at most: recording waits for the device, and a stream with many sizes must not stand
+for that all the time."""
 _PIXELS = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
 
@@ -128,11 +129,13 @@ class TorchCudaEngine:
         self._copy_out = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._free: BufferPool[_SlotKey, _Slot] = BufferPool(_KEPT_SIZES)
         self._graphs = graphs
-        self._last_recording = -math.inf
+        self._next_recording = -math.inf
         self.recorded = 0
         """Batch sizes, each as often as it was in flight, whose kernels were recorded."""
         # Graphs run one after the other on one stream and keep nothing in it: they share memory.
         self._graph_memory = torch.cuda.graph_pool_handle() if graphs else None
+        # The weights were put there on another stream than those that read them.
+        torch.cuda.synchronize(device)
 
     @torch.inference_mode()
     def submit(self, batch: EngineBatch) -> _Ticket:
@@ -171,11 +174,12 @@ class TorchCudaEngine:
             slot.graph.replay()
             return
         self._queue_kernels(slot, grid)
-        now = time.monotonic()
-        due = now - self._last_recording >= _RECORD_EVERY_SECONDS
+        began = time.monotonic()
+        due = began >= self._next_recording
         if self._graphs and due and slot.uses >= _RECORDED_AT_USE:
-            self._last_recording = now
             self._record(slot, grid)
+            ended = time.monotonic()
+            self._next_recording = ended + (ended - began) / _RECORDING_SHARE
 
     def _queue_kernels(self, slot: _Slot, grid: int) -> None:
         height, width = slot.device_out.shape[1:]
@@ -189,14 +193,14 @@ class TorchCudaEngine:
         want = slot.device_out.clone()
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads use the device meanwhile, which only this thread's recording must not.
-            with torch.cuda.graph(
-                graph,
-                pool=self._graph_memory,
-                stream=self._compute,
-                capture_error_mode="thread_local",
-            ):
+            # Not by `torch.cuda.graph`, which first collects garbage and gives all free memory of
+            # the device back: in mid-stream that costs frames. Other threads use the device
+            # meanwhile, which only this thread's recording must not.
+            graph.capture_begin(pool=self._graph_memory, capture_error_mode="thread_local")
+            try:
                 self._queue_kernels(slot, grid)
+            finally:
+                graph.capture_end()
             slot.device_out.fill_(-1.0)  # what a graph without the last copy would leave
             graph.replay()
             got, wanted = (each.nan_to_num(-2.0) for each in (slot.device_out, want))

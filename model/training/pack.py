@@ -22,7 +22,6 @@ from model.training.data.boxes import SHARE_OF_PEAK, mask_from_box
 from model.training.data.packs import FLOCK, IGNORE, TARGET, Pack, grey8, label_of, save_pack
 from model.training.data.published import DatasetError, names_in, open_set
 from streamer.scene import Scene
-from streamer.sources.factory import open_source
 from streamer.types import StreamError
 
 _Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
@@ -52,6 +51,8 @@ def clip_frames(video: Path, every: int = 20, first: int = 7) -> Iterator[_Label
     Raises:
         StreamError: the clip cannot be read.
     """
+    from streamer.sources.factory import open_source  # a training machine may lack its decoders
+
     flock = "BIRD" in video.stem
     boxes = _boxes(video.with_suffix(".gt.txt"), first_label=2 if flock else 1)
     if not boxes:

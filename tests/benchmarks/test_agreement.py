@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import agreement
 from benchmarks.agreement import Agreement
@@ -52,6 +53,16 @@ def test_default_engines_agree_on_validation_pictures(
     assert row["same"] == row["detections"] > 0
     assert row["extra"] == 0
     assert "openvino fp32 (cpu)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        agreement.main(["--data", str(tmp_path), "--device", "cuda"])
+    assert ended.value.code == 2
+    assert "has no CUDA" in capsys.readouterr().err
 
 
 def test_data_that_is_not_there_is_one_line(

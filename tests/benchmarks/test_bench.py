@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.__main__ import main
-from benchmarks.live import pooled
-from benchmarks.material import MemorySource, back_and_forth, rendered_clip
+from benchmarks.live import CAMERAS, pooled
+from benchmarks.material import MemorySource, back_and_forth, render, rendered_clip
 from benchmarks.network import Call, Case, Effort, measure_case
 from benchmarks.report import Column, Part, paired_ratio, percentile
+from benchmarks.streams import whole_frames
 from benchmarks.tracker import crowd
-from configs.schema import SourceSettings
+from configs.schema import DetectorSettings, SourceSettings
+from model.detector import NetworkDetector
+from model.engines.base import EngineBatch
 from streamer.sources.factory import open_source
 from streamer.stats import LatencySummary, RunSnapshot, SourceSnapshot
 from streamer.types import Frame, Image
@@ -92,14 +96,73 @@ def test_rounds_end_with_the_budget_once_there_are_enough() -> None:
 def test_live_sources_are_pooled() -> None:
     def source(name: str, processed: int, p50: float, p99: float) -> SourceSnapshot:
         latency = LatencySummary(p50=p50, p99=p99)
+        stages = {"network": LatencySummary(p50=p50 / 2), "frames": LatencySummary(p50=500.0)}
         return SourceSnapshot(
             name, name, "ended", captured=100, processed=processed, dropped=100 - processed,
-            latency_ms=latency,
+            latency_ms=latency, stage_ms=stages | ({"track": LatencySummary()} if p50 > 20 else {}),
         )  # fmt: skip
 
     row = pooled(RunSnapshot(4.0, (source("a", 100, 10.0, 20.0), source("b", 60, 30.0, 90.0))))
     assert (row["sources"], row["dropped"], row["fps"], row["fps_each"]) == (2, 0.2, 40.0, 20.0)
     assert (row["latency_ms_p50"], row["latency_ms_p99"]) == (20.0, 90.0)
+    # Files are written once the tracks are known; a stage that only one source has is there, too.
+    assert row["slowest_stage"] == "network"
+    assert row["stage_ms_p50"] == {"network": 10.0, "frames": 500.0, "track": 0.0}
+
+
+def test_the_cameras_of_a_gpu_are_larger_faster_and_no_fewer() -> None:
+    assert {kind: (each.width, each.height, each.fps) for kind, each in CAMERAS.items()} == {
+        "cpu": (320, 256, 30),
+        "cuda": (640, 512, 60),
+    }
+    assert all(each.counts == (1, 2, 4, 8, 16) for each in CAMERAS.values())
+    assert [image.shape for image in render(2, width=640, height=512, fps=60)] == [(512, 640)] * 2
+
+
+class NotesBatches:
+    """An engine that sees nothing and keeps what it was given."""
+
+    name = device = precision = "none"
+    max_in_flight = 1
+
+    def __init__(self) -> None:
+        self.batches: list[EngineBatch] = []
+
+    def submit(self, batch: EngineBatch) -> "NotesBatches":
+        self.batches.append(batch)
+        return self
+
+    @property
+    def stage_seconds(self) -> dict[str, float]:
+        return {}
+
+    def result(self) -> NDArray[np.float32]:
+        return np.zeros((len(self.batches[-1].images), *self.batches[-1].images[0].shape), "f4")
+
+    def trim(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("scan_px", [96, 256])
+def test_the_network_alone_gets_what_the_detector_gives_it(scan_px: int) -> None:
+    images = render(2)
+    engine = NotesBatches()
+    settings = DetectorSettings()
+    detector = NetworkDetector(
+        engine, settings, threshold=0.5, max_batch=1, mode="full", scan_px=scan_px, description={}
+    )
+    for k, image in enumerate(images):
+        detector.submit([Frame(image, 8, k, k / 30, 0.0, 0.0, "a")]).result()
+    batches = whole_frames(images, scan_px)
+    assert len(batches) == len(engine.batches) == 2
+    assert len(batches[0].images) == {96: 12, 256: 1}[scan_px]
+    for got, want in zip(batches, engine.batches, strict=True):
+        assert got.attention_grid == want.attention_grid
+        for name in ("images", "gain", "offset"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
 
 
 def test_back_and_forth() -> None:

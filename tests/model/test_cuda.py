@@ -1,6 +1,7 @@
 """The engine for NVIDIA GPUs against the one for CPUs."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from model.engines.torch_cuda import TorchCudaEngine
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 # On GPUs with tensor cores the convolutions of fp32 round to TF32.
-TOLERANCE = {"fp32": 5e-3, "fp16": 3e-2, "bf16": 2e-1}
+TOLERANCE = {"fp32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
 
 
 @pytest.fixture(scope="module")
@@ -86,4 +87,31 @@ def test_repeated_batches_are_recorded_and_memory_stays_flat(
         cuda.submit(batch_of(1, 128, 128, seed)).result()
     assert torch.cuda.memory_reserved() == before
     assert "without CUDA graphs" not in caplog.text
+    assert cuda.recorded == 1
+
+
+def test_recording_gives_no_memory_back(network: LoadedNetwork) -> None:
+    """Who has to fetch it anew loses frames in mid-stream."""
+    cuda = TorchCudaEngine(network, torch.device("cuda"), precision="fp16", in_flight=1)
+    cuda.submit(batch_of(1, 128, 128, 0)).result()
+    spare = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
+    del spare
+    before = torch.cuda.memory_reserved()
+    for seed in range(8):
+        cuda.submit(batch_of(1, 128, 128, seed)).result()
+    assert cuda.recorded == 1
+    assert torch.cuda.memory_reserved() >= before
+
+
+def test_an_engine_may_be_used_from_one_thread_after_another(network: LoadedNetwork) -> None:
+    """Libraries have handles and workspaces of their own for each thread."""
+    cuda = TorchCudaEngine(network, torch.device("cuda"), precision="fp16", in_flight=2)
+    cpu = TorchCpuEngine(network, precision="fp32", threads=None)
+    batches = [batch_of(2, 96, 96, seed) for seed in range(5)]
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as thread:
+            results = [thread.submit(lambda b=b: cuda.submit(b).result()) for b in batches]
+        for batch, got in zip(batches, results, strict=True):
+            want = cpu.submit(batch).result()
+            assert got.result() == pytest.approx(want, abs=TOLERANCE["fp16"])
     assert cuda.recorded == 1

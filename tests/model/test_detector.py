@@ -1,21 +1,24 @@
 """Frames in, detections out, with real weights files on a CPU."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from configs.schema import DetectorSettings, RangeSettings
+from configs.schema import DetectorSettings, RangeSettings, SyntheticSettings
 from model.checkpoint import LoadedNetwork, NetworkInfo, WeightsError, load_network, save_network
-from model.detector import build_detector
+from model.detector import NetworkDetector, build_detector
 from model.engines.base import EngineBatch
 from model.engines.torch_cpu import TorchCpuEngine
 from model.mpcnet import MPCNet
 from model.postprocess import detections_from_mask
 from model.preprocess import RangeEstimator, normalise
 from model.windows import Mosaic, Window
+from streamer.scene import Scene
 from streamer.types import FocusHints, Frame, StreamError
 
 INFO = NetworkInfo(
@@ -207,11 +210,28 @@ class TestRange:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_agrees_with_the_cpu_with_batches_in_flight(weights: Path) -> None:
-    cuda = build_detector(DetectorSettings(weights=str(weights), device="cuda", precision="fp32"))
-    cpu = build_detector(DetectorSettings(weights=str(weights), device="cpu"))
-    batches = [[frame(picture(10 * k + j), k) for j in range(3)] for k in range(6)]
-    tickets = [cuda.submit(batch) for batch in batches]
-    for ticket, batch in zip(tickets, batches, strict=True):
-        for got, want in zip(ticket.result(), cpu.submit(batch).result(), strict=True):
-            assert got.xy == pytest.approx(want.xy, abs=0.2)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_cuda_agrees_with_the_cpu_with_batches_in_flight(precision: str) -> None:
+    scene = Scene(SyntheticSettings(seconds=1, width=320, height=256, snr=8))
+    images = [scene.render(2 * k).image for k in range(9)]
+
+    def detector(device: str, **more: Any) -> NetworkDetector:
+        return build_detector(
+            DetectorSettings(weights="mpcnet-s-live", device=device, mode="full", **more)
+        )
+
+    with (
+        closing(detector("cuda", precision=precision)) as cuda,
+        closing(detector("cpu", engine="torch", precision="fp32")) as cpu,
+    ):
+        batches = [[frame(images[3 * k + j], 3 * k + j) for j in range(3)] for k in range(3)]
+        tickets = [cuda.submit(batch) for batch in batches]
+        found = 0
+        for ticket, batch in zip(tickets, batches, strict=True):
+            for got, want in zip(ticket.result(), cpu.submit(batch).result(), strict=True):
+                sure = want.score > cpu.threshold + 0.05  # others may cross the threshold
+                nearest = np.linalg.norm(want.xy[sure][:, None] - got.xy, axis=2).min(axis=1)
+                assert (nearest <= 0.2).all()
+                assert abs(len(got) - len(want)) <= 1
+                found += int(sure.sum())
+        assert found >= len(images)
