@@ -31,18 +31,16 @@ def exact_engine(
     Raises:
         ValueError: the device cannot run so.
     """
-    cudnn = torch.backends.cudnn
-    before = cudnn.allow_tf32, cudnn.benchmark
-    # Else a GPU would round to 10 bits in convolutions that are called single precision, and in a
-    # training look for the fastest of them anew for every size of picture.
-    cudnn.allow_tf32 = cudnn.benchmark = False
+    # Else a GPU would round to 10 bits in convolutions that are called single precision.
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
     try:
         with closing(
             build_engine(network, device, kind=kind, precision="fp32", threads=None, in_flight=1)
         ) as engine:
             yield engine
     finally:
-        cudnn.allow_tf32, cudnn.benchmark = before
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def probability_of(engine: Engine, sample: Sample) -> NDArray[np.float32]:

@@ -69,15 +69,12 @@ class Training:
         self.network = _placed(MPCNet(recipe.width), self.device)
         self.average = _placed(MPCNet(recipe.width), self.device)
         self.average.load_state_dict(self.network.state_dict())
-        cuda = self.device.type == "cuda"
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
-            fused=cuda,
+            fused=self.device.type == "cuda",
         )
-        if cuda:
-            torch.backends.cudnn.benchmark = True  # crops come in a few sizes, again and again
         self._unchecked: Tensor | None = None
         self.sampler = CropSampler(pack, recipe.crops, self.device)
         self.normalisation = pack.mean, pack.std
