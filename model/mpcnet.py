@@ -163,19 +163,33 @@ class CrossAttentionFusion(nn.Module):
         v_dual = v_low + v_high
 
         # K takes the place that is usually the query's, and nothing divides by sqrt(C).
-        seen = F.scaled_dot_product_attention(
+        seen = _attend(
             torch.stack((k_low, k_high, k_low, k_high), dim=1),  # (B, 4, g*g, C)
             torch.stack((q_low, q_high, q_high, q_low), dim=1),
             torch.stack((v_dual, v_dual, v_low, v_high), dim=1),
-            scale=1.0,
+            precise=self.training,
         )
-        seen = seen * self.gains.view(1, 4, 1, 1)
-        seen = seen.transpose(2, 3).reshape(low.shape[0], -1, grid, grid)  # (B, 4 C, g, g)
+        seen = (seen * self.gains.view(1, 4, 1, 1)).to(low.dtype)
+        # Channels last, as all that it is put together with on a GPU; on a CPU it is the same.
+        seen = seen.transpose(1, 2).reshape(low.shape[0], grid, grid, -1).permute(0, 3, 1, 2)
         seen_l, seen_h, seen_lh, seen_hl = seen.chunk(4, dim=1)
         seen = torch.cat((seen_l, seen_h, seen_lh, seen_hl + low_grid), dim=1)
         passed = torch.cat((low, high, high, low), dim=1)  # (B, 4 C, H, W)
         y: Tensor = self.reduce(resize(seen, height, width) + passed)
         return y
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, *, precise: bool) -> Tensor:
+    """Return softmax(Q K^T) V, (B, 4, N, C), of Q, K and V of that shape.
+
+    Args:
+        precise: in single precision, also under autocast: products reach hundreds, of which a
+            brain float keeps eight bits, and a training on a GPU came to no numbers so.
+    """
+    if not precise:
+        return F.scaled_dot_product_attention(query, key, value, scale=1.0)
+    with torch.autocast(query.device.type, enabled=False):
+        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), scale=1.0)
 
 
 def _tokens(kvq: Tensor) -> tuple[Tensor, Tensor, Tensor]:
