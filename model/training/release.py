@@ -16,11 +16,54 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import file_sha256, load_network, resolve_weights, save_network
+from model.checkpoint import (
+    LoadedNetwork,
+    file_sha256,
+    load_network,
+    resolve_weights,
+    save_network,
+)
 from model.mpcnet import MPCNet
 
 LARGEST_BYTES = 6_000_000
 """What is shipped lies in the repository: no larger."""
+
+
+def mean_network(paths: Sequence[Path]) -> LoadedNetwork:
+    """The mean, number by number, of networks that were trained on from one another: between two
+    such minima often lies a better one. Of one network: that network.
+
+    Source: Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves
+    accuracy without increasing inference time", ICML 2022.
+
+    Raises:
+        WeightsError: one cannot be read.
+        ValueError: they differ in width, or in how they want pictures normalised.
+    """
+    networks = [load_network(path) for path in paths]
+    first = networks[0]
+    if len(networks) == 1:
+        return first
+    for path, network in zip(paths, networks, strict=True):
+        for what in ("width", "mean", "std"):
+            ours, theirs = getattr(first.info, what), getattr(network.info, what)
+            if theirs != ours:
+                raise ValueError(
+                    f"{path} has {what} {theirs:g}, {paths[0]} {ours:g}: weights that have a mean "
+                    "share it"
+                )
+    states = [network.state_dict() for network in networks]
+    mean = {
+        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(value.dtype)
+        for name, value in states[0].items()
+    }
+    first.load_state_dict(mean)
+    parts = [
+        {"name": network.info.name, "sha256": file_sha256(path), **network.info.recipe}
+        for path, network in zip(paths, networks, strict=True)
+    ]
+    first.info = replace(first.info, recipe={"mean_of": parts})
+    return first
 
 
 @torch.no_grad()
@@ -51,7 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--weights", required=True, metavar="NAME|PATH", help="as trained")
+    made.add_argument(
+        "--weights",
+        required=True,
+        nargs="+",
+        metavar="NAME|PATH",
+        help="as trained; of several, trained on from one another, the mean",
+    )
     made.add_argument("--output", type=Path, required=True, metavar="FILE.safetensors")
     made.add_argument("--name", help="that travels in them (the output's, without its ending)")
     made.add_argument("--threshold", type=float, metavar="P", help="0..1 (as they have it)")
@@ -72,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.output.suffix != ".safetensors":
             raise ValueError(f"--output {options.output}: expected NAME.safetensors")
-        network = load_network(resolve_weights(options.weights))
+        network = mean_network([resolve_weights(each) for each in options.weights])
         threshold = network.info.threshold if options.threshold is None else options.threshold
         name, recipe = options.name or options.output.stem, network.info.recipe
         if options.recentre is not None:

@@ -34,6 +34,33 @@ def test_name_and_threshold_travel_and_nothing_else_changes(
         assert torch.equal(value, after.state_dict()[key]), key
 
 
+def test_of_several_weights_the_mean_is_written(trained: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = tmp_path / "other.safetensors"
+    info = NetworkInfo("other", 4, 100.0, 30.0, 128, 0.5, {"seed": 8})
+    save_network(other, MPCNet(4), info)
+    shipped = tmp_path / "mean.safetensors"
+    assert main(["--weights", str(trained), str(other), "--output", str(shipped)]) == 0
+    states = [load_network(path).state_dict() for path in (trained, other, shipped)]
+    for key, value in states[2].items():
+        expected = (states[0][key].double() + states[1][key].double()) / 2
+        torch.testing.assert_close(value.double(), expected, rtol=2e-3, atol=1e-3)
+    told = load_network(shipped).info.recipe["mean_of"]
+    assert [(each["name"], each["seed"]) for each in told] == [("run", 7), ("other", 8)]
+    assert [each["sha256"] for each in told] == [file_sha256(trained), file_sha256(other)]
+
+
+def test_weights_that_want_other_pictures_have_no_mean(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.safetensors"
+    save_network(other, MPCNet(4), NetworkInfo("other", 4, 90.0, 30.0, 128, 0.5))
+    shipped = tmp_path / "mean.safetensors"
+    assert main(["--weights", str(trained), str(other), "--output", str(shipped)]) == 1
+    assert "has mean 90" in capsys.readouterr().err
+    assert not shipped.exists()
+
+
 def test_the_probability_that_was_chosen_becomes_one_half(trained: Path, tmp_path: Path) -> None:
     shipped = tmp_path / "mine.safetensors"
     arguments = ["--weights", str(trained), "--output", str(shipped), "--recentre", "0.9"]
