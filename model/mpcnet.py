@@ -164,9 +164,9 @@ class CrossAttentionFusion(nn.Module):
 
         # K takes the place that is usually the query's, and nothing divides by sqrt(C).
         seen = _attend(
-            torch.stack((k_low, k_high, k_low, k_high), dim=1),  # (B, 4, g*g, C)
-            torch.stack((q_low, q_high, q_high, q_low), dim=1),
-            torch.stack((v_dual, v_dual, v_low, v_high), dim=1),
+            query=torch.stack((k_low, k_high, k_low, k_high), dim=1),  # (B, 4, g*g, C)
+            key=torch.stack((q_low, q_high, q_high, q_low), dim=1),
+            value=torch.stack((v_dual, v_dual, v_low, v_high), dim=1),
             precise=self.training,
         )
         seen = (seen * self.gains.view(1, 4, 1, 1)).to(low.dtype)
@@ -179,7 +179,7 @@ class CrossAttentionFusion(nn.Module):
         return y
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, *, precise: bool) -> Tensor:
+def _attend(*, query: Tensor, key: Tensor, value: Tensor, precise: bool) -> Tensor:
     """Return softmax(Q K^T) V, (B, 4, N, C), of Q, K and V of that shape.
 
     Args:

@@ -21,9 +21,10 @@ from model.training.curves import CurveLog
 from model.training.data.crops import CropSettings
 from model.training.data.packs import Pack, load_pack, pack_of
 from model.training.data.published import names_in, open_set
+from model.training.loop import Watcher, run
 from model.training.progress import progress
 from model.training.recipe import PRECISIONS, Recipe
-from model.training.train import Training, Watcher, run
+from model.training.train import Training
 from model.training.validation import Validation
 from model.training.world import World, joined
 

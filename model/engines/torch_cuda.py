@@ -205,8 +205,13 @@ class TorchCudaEngine:
             graph.replay()
             got, wanted = (each.nan_to_num(-2.0) for each in (slot.device_out, want))
             off = float((got - wanted).abs().max())
+        except torch.OutOfMemoryError:
+            # What is free is not given back while kernels are recorded: it is now, for another try.
+            torch.cuda.empty_cache()
+            slot.device_out.copy_(want)
+            return
         except RuntimeError as error:
-            self._graphs, reason = False, " ".join(str(error).split())
+            self._graphs, reason = False, " ".join(str(error.__context__ or error).split())
         else:
             if off <= _GRAPH_TOLERANCE[self.precision]:
                 slot.graph = graph

@@ -18,8 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from model.training.loop import Watcher
 from model.training.metrics import Counts
-from model.training.train import Training, Watcher
+from model.training.train import Training
 
 _FORMAT = "%(asctime)s %(message)s"
 

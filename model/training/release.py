@@ -31,7 +31,8 @@ LARGEST_BYTES = 6_000_000
 
 def mean_network(paths: Sequence[Path]) -> LoadedNetwork:
     """The mean, number by number, of networks that were trained on from one another: between two
-    such minima often lies a better one. Of one network: that network.
+    such minima often lies a better one. Of one network: that network. Threshold and size of
+    pictures are the first one's.
 
     Source: Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves
     accuracy without increasing inference time", ICML 2022.
@@ -49,7 +50,7 @@ def mean_network(paths: Sequence[Path]) -> LoadedNetwork:
             ours, theirs = getattr(first.info, what), getattr(network.info, what)
             if theirs != ours:
                 raise ValueError(
-                    f"{path} has {what} {theirs:g}, {paths[0]} {ours:g}: weights that have a mean "
+                    f"{path} has {what} {theirs!r}, {paths[0]} {ours!r}: weights that have a mean "
                     "share it"
                 )
     states = [network.state_dict() for network in networks]
@@ -59,7 +60,7 @@ def mean_network(paths: Sequence[Path]) -> LoadedNetwork:
     }
     first.load_state_dict(mean)
     parts = [
-        {"name": network.info.name, "sha256": file_sha256(path), **network.info.recipe}
+        {**network.info.recipe, "name": network.info.name, "sha256": file_sha256(path)}
         for path, network in zip(paths, networks, strict=True)
     ]
     first.info = replace(first.info, recipe={"mean_of": parts})

@@ -1,4 +1,4 @@
-"""Train MPCNet on a pack of pictures; see ``python -m model.train --help``."""
+"""One training of MPCNet: its state, its steps, what is kept of it. `loop.py` runs it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +25,7 @@ from model.mpcnet import MPCNet, attention_grid_of
 from model.training.data.crops import CropSampler
 from model.training.data.packs import IGNORE, TARGET, Pack
 from model.training.losses import segmentation_loss
-from model.training.metrics import Counts
 from model.training.recipe import Recipe
-from model.training.validation import Validation
 from model.training.widen import widened
 from model.training.world import World
 
@@ -75,6 +72,9 @@ class Training:
             weight_decay=recipe.weight_decay,
             fused=self.device.type == "cuda",
         )
+        self.late = self.device.type == "cuda"
+        """Whether a step's loss is looked at when the next one is on its way: a GPU is not waited
+        for."""
         self._unchecked: Tensor | None = None
         self.sampler = CropSampler(pack, recipe.crops, self.device)
         self.normalisation = pack.mean, pack.std
@@ -111,13 +111,12 @@ class Training:
         self.origin["from"] = f"{start.info.name}, sha256 {file_sha256(weights)}"
 
     def advance(self) -> float | None:
-        """Take one optimiser step; returns its loss, on a GPU that of the step before, if any.
-
-        A GPU is not waited for: its loss is looked at when the next step is on its way.
+        """Take one optimiser step; returns its loss or, where losses come late, that of the step
+        before, unless :meth:`check_loss` told it.
 
         Raises:
-            FloatingPointError: the loss is no number any more; the step is not taken, on a GPU
-                none after it is.
+            FloatingPointError: the loss is no number any more; the step is not taken, or, where
+                losses come late, none after it is.
         """
         started = time.monotonic()
         recipe, world = self.recipe, self.world
@@ -138,7 +137,7 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         shown = loss.detach().clone()
         world.average([shown, *self._shared()])
-        if self.device.type == "cuda":
+        if self.late:
             value, self._unchecked = self.check_loss(), shown
         else:
             value = _finite(shown, self.step + 1)
@@ -157,8 +156,9 @@ class Training:
         """
         if self._unchecked is None:
             return None
-        shown, self._unchecked = self._unchecked, None
-        return _finite(shown, self.step)
+        value = _finite(self._unchecked, self.step)
+        self._unchecked = None
+        return value
 
     def _shared(self) -> list[Tensor]:
         """What the processes have to agree on after a backward pass."""
@@ -236,6 +236,8 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:  # it may come from another kind of device
+            group["fused"] = self.device.type == "cuda"
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.best_iou, self.best_step = float(state["best_iou"]), int(state["best_step"])
         self.validated = int(state["validated"])
@@ -268,7 +270,11 @@ class Training:
         return loaded.eval()
 
     def save_weights(self, path: Path) -> None:
-        """Write the moving average as weights that a stream can load."""
+        """Write the moving average as weights that a stream can load.
+
+        Raises:
+            FloatingPointError: the last step's loss is no number; nothing is written.
+        """
         weights = self.weights()
         save_network(path, weights, weights.info)
 
@@ -306,99 +312,3 @@ def _checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     if not isinstance(state, dict) or not state.keys() >= _PARTS:
         raise ValueError(f"{path} is not a checkpoint of this program")
     return state
-
-
-class Watcher(Protocol):
-    """Is told how a training goes."""
-
-    def stepped(self, training: Training, loss: float) -> None:
-        """A step was taken; the loss is smoothed over some fifty."""
-
-    def validated(self, training: Training, counts: Counts) -> None:
-        """The average's weights were validated."""
-
-
-def run(
-    training: Training,
-    output: Path,
-    *,
-    checkpoint_every: int = 100,
-    validation: Validation | None = None,
-    watchers: Sequence[Watcher] = (),
-    stopping: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Train to the end of the recipe, or to the step after which it shall stop.
-
-    Writes ``checkpoint.pt`` (to resume) and ``NAME.safetensors`` into ``output``: the newest
-    weights, or, with a validation, those of the best IoU so far.
-
-    Args:
-        training: what to run.
-        output: folder for what is written; made if need be.
-        checkpoint_every: steps.
-        validation: what the weights are asked now and then; None: nothing.
-        watchers: are told how it goes.
-        stopping: asked after each step whether to stop there.
-
-    Returns:
-        Whether it came to its end; not if it was stopped.
-
-    Raises:
-        FloatingPointError: the loss is no number any more; the checkpoint is that of before.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    weights = output / f"{training.recipe.name}.safetensors"
-    steps, leads = training.recipe.steps, training.world.leads
-
-    def save() -> None:
-        if leads:
-            training.save_checkpoint(output / "checkpoint.pt")
-            if validation is None:
-                training.save_weights(weights)
-
-    smoothed = math.nan
-    while True:
-        if validation is not None and validation.due(training.step, steps, training.validated):
-            if leads:
-                counts = _validate(training, validation, weights)
-                for watcher in watchers:
-                    watcher.validated(training, counts)
-            training.validated = training.step
-            save()
-            over = leads and validation.exhausted(training.step - training.best_step)
-            if training.world.any(over, training.device):
-                _log.info("stopped early: the best is that of step %d", training.best_step)
-                return True
-        if training.step >= steps:
-            return True
-        if (loss := training.advance()) is not None:
-            smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
-            for watcher in watchers:
-                watcher.stepped(training, smoothed)
-        stop = training.world.any(stopping(), training.device)
-        if stop or training.step % checkpoint_every == 0 or training.step == steps:
-            pace = training.seconds / training.step
-            _log.info(
-                "step %d of %d, loss %.4f, %#.3g s a step", training.step, steps, smoothed, pace
-            )
-            save()
-        if stop:
-            return False
-
-
-def _validate(training: Training, validation: Validation, best: Path) -> Counts:
-    counts = validation(training.weights(), training.device)
-    iou = counts.iou or 0.0
-    _log.info(
-        "validation at step %d: IoU %.4f, Pd %s of %d, Fa %.1fe-6%s",
-        training.step,
-        iou,
-        sum(counts.detected),
-        sum(counts.targets),
-        1e6 * (counts.fa or 0.0),
-        ", the best so far" if iou > training.best_iou else "",
-    )
-    if iou > training.best_iou:
-        training.save_weights(best)
-        training.best_iou, training.best_step = iou, training.step
-    return counts

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own habit)
 from torch import Tensor, nn
 
 from model.checkpoint import load_network
@@ -113,6 +114,25 @@ def test_gradients_reach_every_parameter() -> None:
         assert bool(parameter.grad.isfinite().all()), name
     zero = [n for n, p in network.named_parameters() if p.grad is not None and not p.grad.any()]
     assert not zero
+
+
+@pytest.mark.parametrize(("training", "expected"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_attention_is_trained_in_single_precision_also_under_autocast(
+    monkeypatch: pytest.MonkeyPatch, training: bool, expected: torch.dtype
+) -> None:
+    fusion = CrossAttentionFusion(4, 8, 8).train(training)
+    seen: list[torch.dtype] = []
+    attention = F.scaled_dot_product_attention
+
+    def watched(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
+        seen.extend(each.dtype for each in (query, key, value))
+        return attention(query, key, value, scale=scale)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused = fusion(torch.randn(2, 4, 16, 16), torch.randn(2, 8, 8, 8), 4)
+    assert seen == [expected] * 3
+    assert fused.dtype == torch.bfloat16
 
 
 def test_gains_learn_from_their_start() -> None:

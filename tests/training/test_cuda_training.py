@@ -10,8 +10,9 @@ import torch
 from model.checkpoint import load_network
 from model.training.data.crops import CropSettings
 from model.training.data.packs import TARGET, Pack
+from model.training.loop import run
 from model.training.recipe import Recipe
-from model.training.train import Training, run
+from model.training.train import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -50,7 +51,7 @@ class Losses(list):
 def test_it_learns_and_writes_what_a_cpu_reads(pack: Pack, tmp_path: Path) -> None:
     losses = Losses()
     assert run(Training(pack, RECIPE, "cuda"), tmp_path, watchers=[losses])
-    assert len(losses) == RECIPE.steps - 1  # a step's loss is told by the one after it
+    assert len(losses) == RECIPE.steps
     assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:10])
     assert load_network(tmp_path / "tiny.safetensors").width == 8
 
@@ -63,6 +64,11 @@ def test_it_goes_on_from_its_checkpoint(pack: Pack, tmp_path: Path) -> None:
     second = Training(pack, RECIPE, "cuda")
     second.resume(tmp_path / "checkpoint.pt")
     assert second.step == 3
+    assert all(group["fused"] for group in second.optimiser.param_groups)
+    kept = second.optimiser.state_dict()["state"]
+    for number, moments in first.optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            assert torch.equal(kept[number][name], value), name
     for each in (first, second):
         each.advance()
         assert each.check_loss() is not None

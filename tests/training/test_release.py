@@ -37,7 +37,7 @@ def test_name_and_threshold_travel_and_nothing_else_changes(
 def test_of_several_weights_the_mean_is_written(trained: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     other = tmp_path / "other.safetensors"
-    info = NetworkInfo("other", 4, 100.0, 30.0, 128, 0.5, {"seed": 8})
+    info = NetworkInfo("other", 4, 100.0, 30.0, 128, 0.5, {"seed": 8, "name": "as trained"})
     save_network(other, MPCNet(4), info)
     shipped = tmp_path / "mean.safetensors"
     assert main(["--weights", str(trained), str(other), "--output", str(shipped)]) == 0

@@ -13,9 +13,10 @@ from model.train import main
 from model.training.data.boxes import mask_from_box
 from model.training.data.crops import CropSettings
 from model.training.data.packs import TARGET, Pack, load_pack, save_pack
+from model.training.loop import run
 from model.training.losses import segmentation_loss
 from model.training.recipe import Recipe
-from model.training.train import Training, run
+from model.training.train import Training
 
 RECIPE = Recipe(
     name="tiny",
@@ -56,6 +57,67 @@ def test_a_resumed_training_equals_one_that_was_not_stopped_to_the_bit(
     assert second.step == 4
     for name, value in whole.average.state_dict().items():
         assert torch.equal(value, second.average.state_dict()[name]), name
+
+
+class Told(list[float]):
+    """Keeps the losses that a watcher is told."""
+
+    def stepped(self, training: Training, loss: float) -> None:
+        self.append(loss)
+
+    def validated(self, training: Training, counts: object) -> None:
+        """Not kept."""
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3, 100])
+def test_losses_that_come_late_are_the_same_and_none_is_left_out(
+    pack: Pack, tmp_path: Path, checkpoint_every: int
+) -> None:
+    told = []
+    for late in (False, True):
+        training, losses = Training(pack, RECIPE), Told()
+        training.late = late
+        folder = tmp_path / str(late)
+        assert run(training, folder, checkpoint_every=checkpoint_every, watchers=[losses])
+        told.append(losses)
+    assert len(told[0]) == RECIPE.steps
+    assert told[1] == told[0]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_loss_that_is_no_number_ends_it_before_anything_is_written(
+    pack: Pack, tmp_path: Path, late: bool
+) -> None:
+    training = Training(pack, RECIPE)
+    training.late = late
+    with torch.no_grad():
+        training.network.head1.activation.bn.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="loss of step 1 is nan: lower the learning rate"):
+        run(training, tmp_path, checkpoint_every=1)
+    assert not list(tmp_path.iterdir())
+    if late:  # nor later, by somebody who goes on
+        with pytest.raises(FloatingPointError):
+            training.save_weights(tmp_path / "tiny.safetensors")
+
+
+def test_a_checkpoint_brings_the_optimiser_and_not_how_another_device_ran_it(
+    pack: Pack, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    first = Training(pack, RECIPE)
+    first.advance()
+    first.save_checkpoint(path)
+    state = torch.load(path, weights_only=True)
+    for group in state["optimiser"]["param_groups"]:
+        group["fused"] = True
+    torch.save(state, path)
+    second = Training(pack, RECIPE)
+    second.resume(path)
+    assert not any(group["fused"] for group in second.optimiser.param_groups)
+    kept = second.optimiser.state_dict()["state"]
+    for number, moments in first.optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            assert torch.equal(kept[number][name], value), name
 
 
 def test_another_recipes_checkpoint_is_refused(pack: Pack, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from model.checkpoint import LoadedNetwork, load_network
 from model.training.data.crops import CropSettings
 from model.training.data.packs import TARGET, Pack
 from model.training.data.published import PictureSet, open_set
+from model.training.loop import run
 from model.training.metrics import Counts, Evaluation
 from model.training.recipe import Recipe
-from model.training.train import Training, run
+from model.training.train import Training
 from model.training.validation import Validation
 
 NOTHING = PictureSet("none", ())
