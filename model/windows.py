@@ -163,7 +163,10 @@ def cover(
             if (grown[2:] - grown[:2] <= 2 * reach_px(side)).all():
                 box = grown
                 left_over.remove(k)
-        left, top = (np.rint((box[:2] + box[2:] - (side - 1)) / 2)).astype(int)
+        # Around its middle; of what just fits in, a first half pixel must not be cut off.
+        start = (box[:2] + box[2:] - (side - 1)) / 2
+        slack = reach_px(side) - (box[2:] - box[:2]) / 2
+        left, top = np.minimum(np.rint(start), np.floor(start + slack)).astype(int)
         windows.append(
             Window(
                 left=int(np.clip(left, 0, width - side)),

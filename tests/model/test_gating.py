@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from configs.schema import GateSettings, SyntheticSettings
@@ -209,6 +209,9 @@ def test_windows_have_the_sides_that_are_made_ready_and_are_no_more_work_than_al
     places=st.lists(st.tuples(st.floats(-50, 450), st.floats(-50, 450)), max_size=6),
     radius=st.floats(0, 39),
 )
+@example(height=128, width=128, places=[(0.0, 33.0)], radius=23.5)
+@example(height=200, width=200, places=[(100.2, 90.7)], radius=23.5)
+@example(height=200, width=200, places=[(100.4, 90.9)], radius=23.2)
 def test_whatever_is_asked_for_is_seen(
     height: int, width: int, places: list[tuple[float, float]], radius: float
 ) -> None:
