@@ -65,6 +65,8 @@ def run(
 
     smoothed = math.nan
 
+    # What comes late is asked for by every process before one of them saves: where it is no number,
+    # all of them stop.
     def tell(loss: float | None) -> None:
         nonlocal smoothed
         if loss is not None:
@@ -74,6 +76,7 @@ def run(
 
     while True:
         if validation is not None and validation.due(training.step, steps, training.validated):
+            tell(training.check_loss())
             if leads:
                 counts = _validate(training, validation, weights)
                 for watcher in watchers:
@@ -88,11 +91,8 @@ def run(
             return True
         tell(training.advance())
         stop = training.world.any(stopping(), training.device)
-        due = validation is not None and validation.due(training.step, steps, training.validated)
-        saving = stop or training.step % checkpoint_every == 0 or training.step == steps
-        if saving or due:
-            tell(training.check_loss())  # every process: all of them stop at what is no number
-        if saving:
+        if stop or training.step % checkpoint_every == 0 or training.step == steps:
+            tell(training.check_loss())
             pace = training.seconds / training.step
             _log.info(
                 "step %d of %d, loss %.4f, %#.3g s a step", training.step, steps, smoothed, pace
