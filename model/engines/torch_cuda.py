@@ -5,6 +5,8 @@ the device, raw pixels), compute (normalisation and network), copy-out (probabil
 host memory). While one batch computes, the next is copied in and the last one out. The host waits
 for nothing but a result.
 
+The network's most frequent steps are one kernel of ours (`cuda_kernels.py`).
+
 A batch size that comes again has its kernels recorded as a CUDA graph, which the host starts in one
 call instead of some three hundred: on a fast GPU they are what a small picture waits for.
 """
@@ -24,6 +26,7 @@ from torch import Tensor
 from model.checkpoint import LoadedNetwork
 from model.deploy import fold
 from model.engines.base import EngineBatch
+from model.engines.cuda_kernels import KernelError, with_kernels
 from model.engines.pool import BufferPool
 from model.preprocess import normalise
 
@@ -95,6 +98,7 @@ class TorchCudaEngine:
         precision: auto, fp32, fp16 or bf16; auto is fp16.
         in_flight: batches that may be on it at once.
         graphs: whether to record kernels as CUDA graphs.
+        kernels: whether to use the kernel of ours, where it runs.
 
     Raises:
         ValueError: CUDA or the device is not there, or the precision is unknown.
@@ -110,6 +114,7 @@ class TorchCudaEngine:
         precision: str,
         in_flight: int,
         graphs: bool = True,
+        kernels: bool = True,
     ) -> None:
         if not torch.cuda.is_available():
             raise ValueError("detector.device cuda: this machine or this torch has no CUDA")
@@ -124,6 +129,11 @@ class TorchCudaEngine:
         self._info = network.info
         folded = fold(network).to(device, self._dtype)
         self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if kernels:
+            try:
+                with_kernels(self._network)
+            except KernelError as error:
+                _log.warning("%s runs slowly, without a kernel of ours: %s", self.device, error)
         self._copy_in = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._compute = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._copy_out = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
