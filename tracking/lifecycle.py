@@ -13,6 +13,7 @@ while the id of a track that ended is kept for one that goes on from it (:mod:`t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -36,6 +37,12 @@ PRIOR_LOOK_VARIANCE = np.square((0.3, 0.35))
 USUAL_JITTER_PX = 0.7
 # Its jitter is that of about so many of its last detections.
 JITTER_HITS = 30
+# The SNR for which that jitter and `tracker.confirm_displacement_px` are meant.
+USUAL_SNR = 20.0
+# Of what is brighter less of both is asked, at least this share,
+LEAST_DIMNESS = 0.25
+# and for so long: over minutes also a bright lamp drifts, with the mount.
+YOUNG_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -120,6 +127,7 @@ class TrackTable:
             size=np.empty((0, 2)),
             score=none,
             strong=np.empty(0, dtype=np.bool_),
+            dimness=none,
             cut_off=np.empty((0, 2), dtype=np.bool_),
             window=window,
             clock=0.0,
@@ -136,6 +144,7 @@ class TrackTable:
         size: FloatArray,
         score: FloatArray,
         strong: BoolArray,
+        dimness: FloatArray,
         cut_off: BoolArray,
         window: int,
         clock: float,
@@ -150,6 +159,7 @@ class TrackTable:
             size: (M, 2) width and height of the detections, px.
             score: (M,) the detections'.
             strong: (M,) whether that is a strong one's.
+            dimness: (M,) see :func:`dimness`.
             cut_off: (M, 2) along which axes the picture's border cuts the detections off.
             window: the N of M of N.
             clock: the tracker's, s.
@@ -180,7 +190,10 @@ class TrackTable:
             last_xy=mean[:, POSITION].copy(),
             origin=mean[:, POSITION].copy(),
             cut_off=cut_off,
-            jitter_variance=np.maximum(np.minimum(cov[:, 0, 0], cov[:, 1, 1]), USUAL_JITTER_PX**2),
+            jitter_variance=np.maximum(
+                np.minimum(cov[:, 0, 0], cov[:, 1, 1]),
+                np.square(USUAL_JITTER_PX * dimness),
+            ),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
             frozen=np.zeros(count),
@@ -275,17 +288,38 @@ def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:
     return np.asarray(table.away.sum(axis=1) >= wanted, dtype=np.bool_)
 
 
-def note_displacement(table: TrackTable, strong: BoolArray, settings: TrackerSettings) -> None:
+def note_displacement(
+    table: TrackTable, strong: BoolArray, settings: TrackerSettings, clock: float
+) -> None:
     """Note for this frame which tracks with a strong detection, (M,) True, are away."""
     table.away[:, 1:] = table.away[:, :-1]
-    table.away[:, 0] = strong & is_away(table, settings)
+    table.away[:, 0] = strong & is_away(table, settings, clock)
 
 
-def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:
-    """(M,) True where a track is farther from its origin than jitter takes what stands still."""
+def dimness(log_snr: FloatArray) -> FloatArray:
+    """(M,) the share, at most 1, of a usual target's error that a brighter one's centroid has, from
+    log SNR; 1 where that is not known.
+
+    Source: the error of a point's centroid goes with 1 / SNR (Winick, "Cramer-Rao lower bounds on
+    the performance of charge-coupled-device optical position estimators", J. Opt. Soc. Am. A 3,
+    1986).
+    """
+    brighter = np.where(np.isfinite(log_snr), log_snr - math.log(USUAL_SNR), 0.0)
+    return np.asarray(np.maximum(np.exp(-np.maximum(brighter, 0.0)), LEAST_DIMNESS))
+
+
+def is_away(table: TrackTable, settings: TrackerSettings, clock: float) -> BoolArray:
+    """(M,) True where a track is farther from its origin than jitter takes what stands still.
+
+    Of what is bright less shows within its first seconds that it moves, and clutter is dim.
+    """
     distance = np.hypot(*(table.mean[:, POSITION] - table.origin).T)
+    seen = table.look_count[:, 0] > 0
+    share = dimness(np.where(seen, table.look[:, 0], np.nan))
+    old = clock - table.first_seen > YOUNG_SECONDS + TIME_TOLERANCE_SECONDS
+    share[old] = 1.0
     still = np.maximum(
-        settings.confirm_displacement_px, STILL_SIGMAS * np.sqrt(table.jitter_variance)
+        settings.confirm_displacement_px * share, STILL_SIGMAS * np.sqrt(table.jitter_variance)
     )
     # Of what is cut off another part may show than at first.
     still += np.where(table.cut_off.any(axis=1), table.size.max(axis=1) / 2, 0.0)

@@ -27,6 +27,7 @@ from tracking.gating import Pairs, gate_threshold, gated_pairs
 from tracking.life import build_life
 from tracking.lifecycle import (
     TrackTable,
+    dimness,
     forget_origins,
     has_hits,
     has_left,
@@ -255,7 +256,7 @@ class KalmanTracker:
         tracks.hits[:, 0] = strong
         note_positions(tracks, hit, measured.xy[used])
         note_cut_off(tracks, hit, measured.cut_off[used])
-        note_displacement(tracks, strong, settings)
+        note_displacement(tracks, strong, settings, self._clock)
         before, tracks.confirmed = tracks.confirmed, self._life.confirmed(tracks)
         self._recapture(tracks.confirmed & ~before)
 
@@ -323,6 +324,7 @@ class KalmanTracker:
             size=measured.size[born],
             score=measured.score[born],
             strong=measured.score[born] >= self._threshold,
+            dimness=dimness(measured.features[born][:, 0]),
             cut_off=measured.cut_off[born],
             window=self._settings.confirm_window,
             clock=self._clock,

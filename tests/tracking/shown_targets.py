@@ -27,6 +27,7 @@ def seen(
     *,
     extended: bool = False,
     area: float = SIZE**2,
+    snr: float = 8.0,
 ) -> Detections:
     """Detections at ``xy`` (N, 2), each a square of ``SIZE`` px, at ``seconds``."""
     centres = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
@@ -36,7 +37,7 @@ def seen(
         boxes_xyxy=np.hstack((centres - SIZE / 2, centres + SIZE / 2)),
         score=np.broadcast_to(score, count),
         area_px=np.full(count, area),
-        peak_snr=np.full(count, 8.0),
+        peak_snr=np.full(count, snr),
         extended=np.full(count, extended),
         frame_index=0,
         pts_seconds=seconds,

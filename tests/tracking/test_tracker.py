@@ -113,9 +113,20 @@ def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
         assert not subject.step(seen((50, 50) if n % 2 else [], n / 30)).reported.any()
 
 
-@pytest.mark.parametrize(("jitter", "at_most"), [(0.2, 0), (0.35, 0), (0.5, 2), (0.8, 4)])
+@pytest.mark.parametrize(
+    ("snr", "jitter", "at_most"),
+    [
+        (8, 0.2, 0),
+        (8, 0.35, 0),
+        (8, 0.5, 2),
+        (8, 0.8, 4),
+        (40, 0.1, 0),
+        (40, 0.2, 1),
+        (200, 0.1, 1),
+    ],
+)
 def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confirmed(
-    jitter: float, at_most: int
+    snr: float, jitter: float, at_most: int
 ) -> None:
     """Forty lamp posts for a minute."""
     rng = np.random.default_rng(6)
@@ -123,9 +134,35 @@ def test_what_stands_still_and_jitters_anew_in_every_frame_is_hardly_ever_confir
     posts = 40.0 * np.stack(np.meshgrid(np.arange(8), np.arange(5)), axis=-1).reshape(-1, 2)
     confirmed: set[int] = set()
     for n in range(1_800):
-        tracks = subject.step(seen(posts + rng.normal(0, jitter, posts.shape), n / 30))
+        places = posts + rng.normal(0, jitter, posts.shape)
+        tracks = subject.step(seen(places, n / 30, snr=snr))
         confirmed |= set(tracks.track_id[tracks.state != TrackState.TENTATIVE].tolist())
     assert len(confirmed) <= at_most
+
+
+def first_confirmed(snr: float, speed: float) -> float | None:
+    """When a target that jitters by 0.05 px is confirmed, s, at 30 frames a second."""
+    rng = np.random.default_rng(1)
+    subject = tracker(confirm_displacement_px=DISPLACEMENT)
+    for n in range(300):
+        place = (50 + speed * n / 30 + rng.normal(0, 0.05), 50 + rng.normal(0, 0.05))
+        if TrackState.CONFIRMED in subject.step(seen(place, n / 30, snr=snr)).state:
+            return n / 30
+    return None
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.5, 3.0])
+def test_a_bright_target_is_confirmed_by_less_that_it_moves(speed: float) -> None:
+    dim, bright = first_confirmed(8, speed), first_confirmed(60, speed)
+    assert dim is not None
+    assert bright is not None
+    assert bright < 0.8 * dim
+
+
+def test_what_is_bright_and_creeps_with_the_mount_is_asked_for_as_much_as_others() -> None:
+    creeping = 0.05  # px/s: after two seconds it has come a sixth of what is asked of others
+    for snr in (8, 200):
+        assert first_confirmed(snr, creeping) is None
 
 
 def confirmed_after(boxes: np.ndarray) -> int | None:
