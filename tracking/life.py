@@ -12,7 +12,7 @@ from streamer.types import BoolArray, FloatArray
 from tracking import kalman, lifecycle
 from tracking.camera_motion import Motion
 from tracking.clutter import CELL_PX, ClutterMap
-from tracking.lifecycle import TrackTable, confirmed_now, has_moved
+from tracking.lifecycle import TrackTable, confirmed_now, has_moved, stands_out
 from tracking.motion import POSITION
 from tracking.wald import (
     LARGEST_SHARE,
@@ -107,7 +107,7 @@ class MOfN:
         """Only counts matter, and the table has them."""
 
     def confirmed(self, tracks: TrackTable) -> BoolArray:
-        """(M,) by M of N, and the displacement."""
+        """(M,) by M of N, the displacement and the SNR."""
         return confirmed_now(tracks, self._settings)
 
     def ended(
@@ -203,10 +203,11 @@ class Likelihood:
         tracks.llr_low = np.where(new, tracks.llr, tracks.llr_low)
 
     def confirmed(self, tracks: TrackTable) -> BoolArray:
-        """(M,) where the evidence reaches the threshold, and the displacement its own."""
+        """(M,) where the evidence reaches the threshold, and displacement and SNR their own."""
         confirmed = tracks.confirmed.copy()
         able = ~confirmed & tracks.hits[:, 0] & (tracks.llr >= LEAST_THRESHOLD)
-        rows = np.flatnonzero(able & has_moved(tracks, self._settings))
+        able &= has_moved(tracks, self._settings) & stands_out(tracks, self._settings)
+        rows = np.flatnonzero(able)
         if not len(rows) or self._log_pace is None:
             return confirmed
         share = self._share()

@@ -1,14 +1,15 @@
 """The life of tracks: how one is stored, when it is confirmed and when it ends.
 
 A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
-once and for all, if they show that it moved: what stands still from the first frame on is a lamp
-post, a hot stone or a dead pixel far more often than a target. What the picture's border cuts off
-has not moved because more of it shows. From then on it is reported, as
-*coasting* in the frames that have no detection for it. It ends when it went without a detection
-for too long, by the stream's clock and not by a count of frames, when its position has become too
-uncertain to mean anything, or when it left the picture. Pictures that show nothing new (a thermal
-camera calibrates) count for neither: only time goes on, and makes the position less certain. For a
-while the id of a track that ended is kept for one that goes on from it (:mod:`tracking.recapture`).
+once and for all, if they show that it moved, and stands out from its surroundings: what stands
+still from the first frame on is a lamp post, a hot stone or a dead pixel far more often than a
+target, and what is as bright as its surroundings is a cloud's edge. What the picture's border cuts
+off has not moved because more of it shows. From then on it is reported, as *coasting* in the frames
+that have no detection for it. It ends when it went without a detection for too long, by the
+stream's clock and not by a count of frames, when its position has become too uncertain to mean
+anything, or when it left the picture. Pictures that show nothing new (a thermal camera calibrates)
+count for neither: only time goes on, and makes the position less certain. For a while the id of a
+track that ended is kept for one that goes on from it (:mod:`tracking.recapture`).
 """
 
 from __future__ import annotations
@@ -37,12 +38,9 @@ PRIOR_LOOK_VARIANCE = np.square((0.3, 0.35))
 USUAL_JITTER_PX = 0.7
 # Its jitter is that of about so many of its last detections.
 JITTER_HITS = 30
-# The SNR for which that jitter and `tracker.confirm_displacement_px` are meant.
+# That is what an SNR up to this has. What is brighter jitters less, at least by this share of it.
 USUAL_SNR = 20.0
-# Of what is brighter less of both is asked, at least this share,
 LEAST_DIMNESS = 0.25
-# and for so long: over minutes also a bright lamp drifts, with the mount.
-YOUNG_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -270,9 +268,9 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
 
 
 def confirmed_now(table: TrackTable, settings: TrackerSettings) -> BoolArray:
-    """(M,) True for tracks that are or have just become confirmed: M of N, and moved."""
-    confirmed = table.confirmed | (has_hits(table, settings) & has_moved(table, settings))
-    return np.asarray(confirmed, dtype=np.bool_)
+    """(M,) True for tracks that are or have just become confirmed: M of N, moved, and bright."""
+    able = has_hits(table, settings) & has_moved(table, settings) & stands_out(table, settings)
+    return np.asarray(table.confirmed | able, dtype=np.bool_)
 
 
 def has_hits(table: TrackTable, settings: TrackerSettings) -> BoolArray:
@@ -288,12 +286,18 @@ def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:
     return np.asarray(table.away.sum(axis=1) >= wanted, dtype=np.bool_)
 
 
-def note_displacement(
-    table: TrackTable, strong: BoolArray, settings: TrackerSettings, clock: float
-) -> None:
+def stands_out(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True where a track's SNR, its logarithms' mean, is enough, not known, or not asked."""
+    if settings.confirm_snr <= 0:
+        return np.ones(len(table), dtype=np.bool_)
+    known = table.look_count[:, 0] > 0
+    return np.asarray(~known | (table.look[:, 0] >= math.log(settings.confirm_snr)))
+
+
+def note_displacement(table: TrackTable, strong: BoolArray, settings: TrackerSettings) -> None:
     """Note for this frame which tracks with a strong detection, (M,) True, are away."""
     table.away[:, 1:] = table.away[:, :-1]
-    table.away[:, 0] = strong & is_away(table, settings, clock)
+    table.away[:, 0] = strong & is_away(table, settings)
 
 
 def dimness(log_snr: FloatArray) -> FloatArray:
@@ -308,18 +312,11 @@ def dimness(log_snr: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(np.exp(-np.maximum(brighter, 0.0)), LEAST_DIMNESS))
 
 
-def is_away(table: TrackTable, settings: TrackerSettings, clock: float) -> BoolArray:
-    """(M,) True where a track is farther from its origin than jitter takes what stands still.
-
-    Of what is bright less shows within its first seconds that it moves, and clutter is dim.
-    """
+def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:
+    """(M,) True where a track is farther from its origin than jitter takes what stands still."""
     distance = np.hypot(*(table.mean[:, POSITION] - table.origin).T)
-    seen = table.look_count[:, 0] > 0
-    share = dimness(np.where(seen, table.look[:, 0], np.nan))
-    old = clock - table.first_seen > YOUNG_SECONDS + TIME_TOLERANCE_SECONDS
-    share[old] = 1.0
     still = np.maximum(
-        settings.confirm_displacement_px * share, STILL_SIGMAS * np.sqrt(table.jitter_variance)
+        settings.confirm_displacement_px, STILL_SIGMAS * np.sqrt(table.jitter_variance)
     )
     # Of what is cut off another part may show than at first.
     still += np.where(table.cut_off.any(axis=1), table.size.max(axis=1) / 2, 0.0)

@@ -256,7 +256,7 @@ class KalmanTracker:
         tracks.hits[:, 0] = strong
         note_positions(tracks, hit, measured.xy[used])
         note_cut_off(tracks, hit, measured.cut_off[used])
-        note_displacement(tracks, strong, settings, self._clock)
+        note_displacement(tracks, strong, settings)
         before, tracks.confirmed = tracks.confirmed, self._life.confirmed(tracks)
         self._recapture(tracks.confirmed & ~before)
 
@@ -330,8 +330,8 @@ class KalmanTracker:
             clock=self._clock,
             detection=measured.index[born],
         )
-        newborn.confirmed = self._life.confirmed(newborn)
         amplitude.note(newborn, np.ones(len(born), dtype=np.bool_), measured.features[born])
+        newborn.confirmed = self._life.confirmed(newborn)
         self._next_id += len(born)
         fresh = np.concatenate((np.zeros(len(self._tracks), dtype=np.bool_), newborn.confirmed))
         self._tracks = self._tracks.extended_by(newborn)

@@ -60,6 +60,12 @@ class TrackerSettings(Settings):
         description="how far, at least, a track must have moved to be confirmed, px; more where"
         " its position jitters; 0 also confirms what stands still",
     )
+    confirm_snr: float = Field(
+        2.0,
+        ge=0,
+        description="SNR that a track's detections must have on average to confirm it: a cloud's"
+        " edge is no brighter than what is around it; 0: any",
+    )
     coast_seconds: float = Field(
         0.7,
         ge=0,

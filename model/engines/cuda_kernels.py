@@ -1,18 +1,17 @@
 """The network's series activation as one CUDA kernel of ours, compiled when an engine starts.
 
-Half of what a GPU spends on the folded network in half precision are its 7x7 depthwise
-convolutions, and another fifth adding biases and clamping before them (`docs/performance.md`). The
-kernel does all three in one pass: it reads a map once and writes it once.
+A third of what a GPU spends on the folded network in half precision are its 7x7 depthwise
+convolutions, and another eighth adding biases before them (`docs/performance.md`). The kernel does
+both, and the ReLU, in one pass: it reads a map once and writes it once.
 
-NVIDIA's run-time compiler does the compiling, which comes with PyTorch's builds for CUDA, as do
-the bindings to it: no compiler need be installed.
+NVIDIA's run-time compiler does the compiling, which comes with PyTorch's builds for CUDA, as do, of
+newer ones, the bindings to it: no compiler need be installed.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 from importlib.resources import files
 from typing import Any
 
@@ -26,8 +25,6 @@ _RUN = 8
 """Neighbouring pixels of a row that a thread makes."""
 _ROWS = 4
 """Rows of those that it makes."""
-_UNROLL = 1
-"""Input rows that a turn of its loop reads."""
 _LANES = 16
 """Pairs of channels that a block of threads makes, where there are as many."""
 _DOWN = 8
@@ -66,10 +63,6 @@ def with_kernels(network: nn.Module) -> None:
 class _FusedConvBlock(nn.Module):
     """A folded `ConvBlock`: the convolution without its bias, then the kernel, which adds it."""
 
-    taps: Tensor
-    before: Tensor
-    after: Tensor
-
     def __init__(self, block: ConvBlock) -> None:
         super().__init__()
         conv, activation = block.conv, block.activation.conv
@@ -77,63 +70,62 @@ class _FusedConvBlock(nn.Module):
             raise ValueError("only a folded network's blocks can use the kernel")
         self.weight = conv.weight
         self.padding = conv.padding
-        taps = activation.weight.reshape(-1, 49).t()  # (49, C)
-        self.register_buffer("taps", taps.float().contiguous())
-        self.register_buffer("before", conv.bias.float())
-        self.register_buffer("after", activation.bias.float())
+        # No buffers: they stay in single precision whatever becomes of the network.
+        self._taps = activation.weight.reshape(-1, 49).t().float().contiguous()  # (49, C)
+        self._before = conv.bias.float()
+        self._after = activation.bias.float()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, Cout, H, W) of (B, Cin, H, W)."""
         x = torch.conv2d(x, self.weight, padding=self.padding)
-        y: Tensor = series_activation(x, self.taps, self.before, self.after)
-        return y
+        return series_activation(x, self._taps, self._before, self._after)
 
 
-@torch.library.custom_op("mpcnet::series_activation", mutates_args=(), device_types="cuda")
 def series_activation(x: Tensor, taps: Tensor, before: Tensor, after: Tensor) -> Tensor:
     """Queue the kernel on the current stream: ReLU(x + before), convolved by taps, plus after.
 
     Args:
-        x: (B, C, H, W) half precision or brain floats, C even; any layout, but what has not the
-            channels last is copied first.
-        taps: (49, C) float32, a column a channel's 7x7 kernel, row by row.
-        before: (C,) float32.
-        after: (C,) float32.
+        x: (B, C, H, W) half precision or brain floats on a GPU, C even; any layout, but what has
+            not the channels last is copied first.
+        taps: (49, C) float32, contiguous, a column a channel's 7x7 kernel, row by row.
+        before: (C,) float32, contiguous.
+        after: (C,) float32, contiguous.
 
     Returns:
         (B, C, H, W) channels last, of x's type; sums are of single precision.
 
     Raises:
         KernelError: it could not be compiled or started.
-        ValueError: x is of another type or has an odd number of channels.
+        ValueError: one is of another type, shape or layout, or on another device.
     """
     batch, channels, height, width = x.shape
-    if x.dtype not in _FORMATS or channels % 2:
+    if x.dtype not in _FORMATS or channels % 2 or x.device.type != "cuda":
         raise ValueError(
-            f"the kernel takes half precision and even channels, not {x.dtype} and {channels}"
+            "the kernel takes half precision and even channels on a GPU, "
+            f"not {x.dtype} and {channels} on {x.device}"
         )
+    for side, shape in ((taps, (49, channels)), (before, (channels,)), (after, (channels,))):
+        same = side.dtype == torch.float32 and side.device == x.device and side.is_contiguous()
+        if not same or side.shape != shape:
+            raise ValueError(f"taps and biases must be contiguous float32 on {x.device}, {shape}")
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.empty_like(x)
     lanes = min(_LANES, channels // 2)
     across = _THREADS // (lanes * _DOWN)
-    _launch(
-        _function(x.device, x.dtype),
-        (
-            -(-width // (across * _RUN)),
-            -(-height // (_DOWN * _ROWS)),
-            batch * -(-channels // (2 * lanes)),
-        ),
-        (lanes, across, _DOWN),
-        tuple(t.data_ptr() for t in (x, taps, before, after, y)),
-        (height, width, channels),
-        torch.cuda.current_stream(x.device).cuda_stream,
-    )
+    with torch.cuda.device(x.device):
+        _launch(
+            _function(x.device, x.dtype),
+            (
+                -(-width // (across * _RUN)),
+                -(-height // (_DOWN * _ROWS)),
+                batch * -(-channels // (2 * lanes)),
+            ),
+            (lanes, across, _DOWN),
+            tuple(t.data_ptr() for t in (x, taps, before, after, y)),
+            (height, width, channels),
+            torch.cuda.current_stream(x.device).cuda_stream,
+        )
     return y
-
-
-@series_activation.register_fake
-def _(x: Tensor, taps: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.channels_last)
 
 
 def _try_out(device: torch.device, dtype: torch.dtype) -> None:
@@ -158,31 +150,47 @@ def _try_out(device: torch.device, dtype: torch.dtype) -> None:
 @functools.cache
 def _function(device: torch.device, dtype: torch.dtype) -> Any:
     """The kernel, compiled and loaded for a device."""
-    if importlib.util.find_spec("cuda") is None:
-        raise KernelError("the package cuda-bindings is not installed")
-    from cuda.bindings import driver
-
     with torch.cuda.device(device):
         major, minor = torch.cuda.get_device_capability()
-        module = _checked(driver.cuModuleLoadData(_compiled(dtype, f"sm_{major}{minor}")))
+        code = compiled(dtype, f"sm_{major}{minor}")
+        from cuda.bindings import driver
+
+        module = _checked(driver.cuModuleLoadData(code))
         return _checked(driver.cuModuleGetFunction(module, b"series_activation"))
 
 
+def compiled(dtype: torch.dtype, architecture: str) -> bytes:
+    """The kernel's code for an architecture, such as sm_90; needs no GPU.
+
+    Raises:
+        KernelError: the compiler, or what binds it, is not there, or it refuses.
+    """
+    try:
+        return _compiled(dtype, architecture)
+    except (ImportError, OSError, RuntimeError) as error:
+        if isinstance(error, KernelError):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise KernelError(f"{reason[:200]} (pip install cuda-bindings may help)") from error
+
+
 def _compiled(dtype: torch.dtype, architecture: str) -> bytes:
-    """The kernel's code for an architecture, such as sm_90."""
     from cuda.bindings import nvrtc
 
     source = files("model.engines").joinpath("series_activation.cu").read_bytes()
     options = [f"--gpu-architecture={architecture}", f"-D{_FORMATS[dtype]}"]
-    options += [f"-DRUN={_RUN}", f"-DROWS={_ROWS}", f"-DUNROLL={_UNROLL}", f"-DLANES={_LANES}"]
+    options += [f"-DRUN={_RUN}", f"-DROWS={_ROWS}", f"-DLANES={_LANES}"]
     program = _checked(nvrtc.nvrtcCreateProgram(source, b"series_activation.cu", 0, [], []))
-    encoded = [option.encode() for option in options]
-    if int(nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)[0]):
-        log = bytearray(_checked(nvrtc.nvrtcGetProgramLogSize(program)))
-        _checked(nvrtc.nvrtcGetProgramLog(program, log))
-        raise KernelError(" ".join(log.decode(errors="replace").strip("\0").split()))
-    code = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
-    _checked(nvrtc.nvrtcGetCUBIN(program, code))
+    try:
+        encoded = [option.encode() for option in options]
+        if int(nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)[0]):
+            log = bytearray(_checked(nvrtc.nvrtcGetProgramLogSize(program)))
+            _checked(nvrtc.nvrtcGetProgramLog(program, log))
+            raise KernelError(" ".join(log.decode(errors="replace").strip("\0").split()))
+        code = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
+        _checked(nvrtc.nvrtcGetCUBIN(program, code))
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
     return bytes(code)
 
 

@@ -5,7 +5,7 @@
 // neighbouring channels, so that what a warp reads lies together. The 49 taps of a block's channels
 // lie in shared memory. Sums are of single precision.
 //
-// Compiled with HALF or BFLOAT, RUN, ROWS, UNROLL and LANES (pairs of channels of a block, at most) defined.
+// Compiled with HALF or BFLOAT, RUN, ROWS and LANES (pairs of channels of a block, at most) defined.
 
 typedef unsigned int u32;
 
@@ -72,7 +72,7 @@ extern "C" __global__ void __launch_bounds__(256) series_activation(
 #pragma unroll
         for (int c = 0; c < RUN; c++) sum[r][c] = start;
 
-#pragma unroll UNROLL
+#pragma unroll 1
     for (int i = 0; i < 6 + ROWS; i++) {
         const int row = top + i - 3;
         if (row < 0 || row >= height) continue;

@@ -59,6 +59,19 @@ def test_every_batch_gets_its_own_result_before_and_after_recording(
     cuda.close()
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_kernel_of_ours_changes_results_by_rounding_only(
+    network: LoadedNetwork, precision: str
+) -> None:
+    device, batch = torch.device("cuda"), batch_of(2, 72, 100, 1)
+    seen = []
+    for kernels in (True, False):
+        engine = TorchCudaEngine(network, device, precision=precision, in_flight=1, kernels=kernels)
+        seen.append(engine.submit(batch).result())
+        engine.close()
+    assert seen[0] == pytest.approx(seen[1], abs=TOLERANCE[precision])
+
+
 def test_sizes_depths_and_grids_in_turn_are_not_mixed_up(network: LoadedNetwork) -> None:
     cuda = TorchCudaEngine(network, torch.device("cuda"), precision="fp32", in_flight=1)
     cpu = TorchCpuEngine(network, precision="fp32", threads=None)
