@@ -133,6 +133,7 @@ def test_what_is_imported_is_declared_or_ours_or_the_standard_library() -> None:
     declared = {
         "av", "cv2", "filterpy", "numpy", "openvino", "pydantic", "pydantic_core",
         "annotated_types", "rich", "safetensors", "scipy", "torch", "yaml",
+        "cuda",  # comes with PyTorch's builds for CUDA, and is needed with those alone
     }  # fmt: skip
     known = declared | set(sys.stdlib_module_names)
     for path in [*files_of(*ROOMS), ROOT / "run_stream.py"]:
