@@ -114,6 +114,10 @@ def test_a_real_window_shows_the_picture_and_closes(
         orange = np.zeros((1, 1), bool)
         while orange.sum() < 20_000 and time.monotonic() < deadline:
             time.sleep(0.2)
+            if deadline - 12 < time.monotonic():
+                # On a loaded machine Qt now and then misses the one event that says a window can
+                # be seen, where no window manager gives it another. Mapped again it has another.
+                xdotool(screen, "windowunmap", "--sync", window, "windowmap", "--sync", window)
             subprocess.run(["import", "-window", "root", str(shot)], env=screen, check=True)
             seen = cv2.imread(str(shot)).astype(int)
             orange = (np.abs(seen - (40, 160, 220)) < 12).all(axis=2)
