@@ -34,13 +34,14 @@ AWAY_HITS = 2
 ORIGIN_HITS = 2
 # How much a target's log SNR and log area are expected to vary.
 PRIOR_LOOK_VARIANCE = np.square((0.3, 0.35))
-# Before that is known it is taken to be this, px: lamp posts and treetops jitter more than targets.
+# Before that is known a track is taken to jitter so much, px, as lamp posts and treetops do, more
+# than targets;
 USUAL_JITTER_PX = 0.7
+# and less, in proportion, where it is brighter than this SNR, but at least this share.
+USUAL_SNR = 20.0
+LEAST_JITTER_SHARE = 0.25
 # Its jitter is that of about so many of its last detections.
 JITTER_HITS = 30
-# That is what an SNR up to this has. What is brighter jitters less, at least by this share of it.
-USUAL_SNR = 20.0
-LEAST_DIMNESS = 0.25
 
 
 @dataclass(slots=True)
@@ -125,7 +126,7 @@ class TrackTable:
             size=np.empty((0, 2)),
             score=none,
             strong=np.empty(0, dtype=np.bool_),
-            dimness=none,
+            jitter_px=none,
             cut_off=np.empty((0, 2), dtype=np.bool_),
             window=window,
             clock=0.0,
@@ -142,7 +143,7 @@ class TrackTable:
         size: FloatArray,
         score: FloatArray,
         strong: BoolArray,
-        dimness: FloatArray,
+        jitter_px: FloatArray,
         cut_off: BoolArray,
         window: int,
         clock: float,
@@ -157,7 +158,7 @@ class TrackTable:
             size: (M, 2) width and height of the detections, px.
             score: (M,) the detections'.
             strong: (M,) whether that is a strong one's.
-            dimness: (M,) see :func:`dimness`.
+            jitter_px: (M,) how much they are taken to jitter: see :func:`usual_jitter`.
             cut_off: (M, 2) along which axes the picture's border cuts the detections off.
             window: the N of M of N.
             clock: the tracker's, s.
@@ -189,8 +190,7 @@ class TrackTable:
             origin=mean[:, POSITION].copy(),
             cut_off=cut_off,
             jitter_variance=np.maximum(
-                np.minimum(cov[:, 0, 0], cov[:, 1, 1]),
-                np.square(USUAL_JITTER_PX * dimness),
+                np.minimum(cov[:, 0, 0], cov[:, 1, 1]), np.square(jitter_px)
             ),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
@@ -242,6 +242,19 @@ def note_cut_off(table: TrackTable, rows: BoolArray, cut_off: BoolArray) -> None
     origin = np.where(whole & asked, table.last_xy[rows], table.origin[rows])
     table.origin[rows] = np.where(cut_off & asked, table.mean[rows][:, POSITION], origin)
     table.cut_off[rows] = cut_off
+
+
+def usual_jitter(log_snr: FloatArray) -> FloatArray:
+    """(M,) px that tracks are taken to jitter by before it is known, from their first detections'
+    log SNR, (M,); NaN is not known.
+
+    Source: the error of a point's centroid goes with 1 / SNR (Winick, "Cramer-Rao lower bounds on
+    the performance of charge-coupled-device optical position estimators", J. Opt. Soc. Am. A 3,
+    1986).
+    """
+    brighter = np.where(np.isfinite(log_snr), log_snr - math.log(USUAL_SNR), 0.0)
+    share = np.maximum(np.exp(-np.maximum(brighter, 0.0)), LEAST_JITTER_SHARE)
+    return np.asarray(USUAL_JITTER_PX * share)
 
 
 def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray) -> None:
@@ -298,18 +311,6 @@ def note_displacement(table: TrackTable, strong: BoolArray, settings: TrackerSet
     """Note for this frame which tracks with a strong detection, (M,) True, are away."""
     table.away[:, 1:] = table.away[:, :-1]
     table.away[:, 0] = strong & is_away(table, settings)
-
-
-def dimness(log_snr: FloatArray) -> FloatArray:
-    """(M,) the share, at most 1, of a usual target's error that a brighter one's centroid has, from
-    log SNR; 1 where that is not known.
-
-    Source: the error of a point's centroid goes with 1 / SNR (Winick, "Cramer-Rao lower bounds on
-    the performance of charge-coupled-device optical position estimators", J. Opt. Soc. Am. A 3,
-    1986).
-    """
-    brighter = np.where(np.isfinite(log_snr), log_snr - math.log(USUAL_SNR), 0.0)
-    return np.asarray(np.maximum(np.exp(-np.maximum(brighter, 0.0)), LEAST_DIMNESS))
 
 
 def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:

@@ -27,7 +27,6 @@ from tracking.gating import Pairs, gate_threshold, gated_pairs
 from tracking.life import build_life
 from tracking.lifecycle import (
     TrackTable,
-    dimness,
     forget_origins,
     has_hits,
     has_left,
@@ -35,6 +34,7 @@ from tracking.lifecycle import (
     note_displacement,
     note_positions,
     too_uncertain,
+    usual_jitter,
 )
 from tracking.measurements import Measurements, measurements_of
 from tracking.motion import POSITION, VELOCITY, ConstantVelocity, Manoeuvres
@@ -324,7 +324,7 @@ class KalmanTracker:
             size=measured.size[born],
             score=measured.score[born],
             strong=measured.score[born] >= self._threshold,
-            dimness=dimness(measured.features[born][:, 0]),
+            jitter_px=usual_jitter(measured.features[born][:, 0]),
             cut_off=measured.cut_off[born],
             window=self._settings.confirm_window,
             clock=self._clock,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from model.mpcnet import ConvBlock
 
 _THREADS = 256
+"""Of a block, at most."""
 _RUN = 8
 """Neighbouring pixels of a row that a thread makes."""
 _ROWS = 4
@@ -180,6 +181,7 @@ def _compiled(dtype: torch.dtype, architecture: str) -> bytes:
     source = files("model.engines").joinpath("series_activation.cu").read_bytes()
     options = [f"--gpu-architecture={architecture}", f"-D{_FORMATS[dtype]}"]
     options += [f"-DRUN={_RUN}", f"-DROWS={_ROWS}", f"-DLANES={_LANES}"]
+    options += [f"-DTHREADS={_THREADS}"]
     program = _checked(nvrtc.nvrtcCreateProgram(source, b"series_activation.cu", 0, [], []))
     try:
         encoded = [option.encode() for option in options]

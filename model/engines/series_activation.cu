@@ -5,7 +5,8 @@
 // neighbouring channels, so that what a warp reads lies together. The 49 taps of a block's channels
 // lie in shared memory. Sums are of single precision.
 //
-// Compiled with HALF or BFLOAT, RUN, ROWS and LANES (pairs of channels of a block, at most) defined.
+// Compiled with HALF or BFLOAT, RUN, ROWS, LANES (pairs of channels of a
+// block, at most) and THREADS (of a block, at most) defined.
 
 typedef unsigned int u32;
 
@@ -42,7 +43,7 @@ __device__ __forceinline__ u32 packed(float2 f) {
 // Not fmaxf, which would turn what is no number into 0: what is broken must stay visible.
 __device__ __forceinline__ float relu(float v) { return v < 0.f ? 0.f : v; }
 
-extern "C" __global__ void __launch_bounds__(256) series_activation(
+extern "C" __global__ void __launch_bounds__(THREADS) series_activation(
     const u32* __restrict__ x, const float* __restrict__ taps, const float* __restrict__ before,
     const float* __restrict__ after, u32* __restrict__ y, int height, int width, int channels) {
     __shared__ float2 tap[49][LANES];

@@ -36,7 +36,7 @@ def one_track(variance: float) -> TrackTable:
         size=np.full((1, 2), 3.0),
         score=np.array([0.9]),
         strong=np.array([True]),
-        dimness=np.ones(1),
+        jitter_px=np.array([0.7]),
         cut_off=np.zeros((1, 2), dtype=np.bool_),
         window=6,
         clock=0.0,
