@@ -10,7 +10,7 @@ import numpy as np
 
 from streamer.types import BoolArray, FloatArray
 from tracking.gating import Pairs
-from tracking.lifecycle import TrackTable
+from tracking.table import TrackTable
 
 MEMORY_HITS = 30
 """Means and variances are those of about so many of the last detections."""

@@ -12,8 +12,10 @@ from streamer.types import BoolArray, FloatArray
 from tracking import kalman, lifecycle
 from tracking.camera_motion import Motion
 from tracking.clutter import CELL_PX, ClutterMap
-from tracking.lifecycle import TrackTable, confirmed_now, has_moved, stands_out
+from tracking.displacement import has_moved
+from tracking.lifecycle import confirmed_now, stands_out
 from tracking.motion import POSITION
+from tracking.table import TrackTable
 from tracking.wald import (
     LARGEST_SHARE,
     LEAST_THRESHOLD,
@@ -76,8 +78,12 @@ class Life(Protocol):
     ) -> BoolArray:
         """(M,) True for tracks that are over; never one with a detection in this frame."""
 
+    def doubted(self, tracks: TrackTable) -> BoolArray:
+        """(M,) True for confirmed tracks that the evidence is against, whether or not they have a
+        detection in this frame."""
+
     def bury(self, tracks: TrackTable) -> None:
-        """These are over, and will be deleted."""
+        """These are over: deleted, or lost."""
 
 
 def build_life(settings: TrackerSettings) -> Life:
@@ -116,6 +122,10 @@ class MOfN:
         """(M,) by time, certainty and the picture's borders."""
         return lifecycle.ended(tracks, self._settings, clock, picture_size)
 
+    def doubted(self, tracks: TrackTable) -> BoolArray:
+        """None: a detection is a detection."""
+        return np.zeros(len(tracks), dtype=np.bool_)
+
     def bury(self, tracks: TrackTable) -> None:
         """Nothing is learned."""
 
@@ -134,7 +144,8 @@ class Likelihood:
     chance detection now and then does not live for ever. Detections that raise the ratio, from its
     lowest since the peak, by as much as would confirm a track anywhere confirm this one anew: what
     it missed before does not count any more. A target behind branches is never seen for long enough
-    to make up for all that it missed.
+    to make up for all that it missed. A track that ended so is not reported, but still gets what
+    lies in its gate as long as one that coasts: if it is confirmed anew it goes on.
 
     The clutter map learns from tentative tracks that ended, and from confirmed ones that ended
     within seconds without leaving their place: otherwise a place that is bad enough to confirm
@@ -223,17 +234,23 @@ class Likelihood:
         self, tracks: TrackTable, clock: float, picture_size: tuple[int, int] | None
     ) -> BoolArray:
         """(M,) by the evidence, and by time, certainty and the picture's borders."""
-        settings = self._settings
-        over = lifecycle.ended(tracks, settings, clock, picture_size)
+        over = lifecycle.ended(tracks, self._settings, clock, picture_size)
         if self._log_pace is None:
             return over
-        coast = -self._miss * (settings.coast_seconds / math.exp(self._log_pace) + 1)
         unlikely = np.where(
             tracks.confirmed,
-            tracks.llr < tracks.llr_peak - coast,
+            self.doubted(tracks),
             tracks.llr < lower_threshold(self._share()),
         )
         return np.asarray(over | (unlikely & (tracks.detection < 0)), dtype=np.bool_)
+
+    def doubted(self, tracks: TrackTable) -> BoolArray:
+        """(M,) by how far the ratio fell from its peak."""
+        if self._log_pace is None:
+            return np.zeros(len(tracks), dtype=np.bool_)
+        frames = self._settings.coast_seconds / math.exp(self._log_pace) + 1
+        fallen = tracks.llr < tracks.llr_peak + self._miss * frames
+        return np.asarray(tracks.confirmed & fallen, dtype=np.bool_)
 
     def bury(self, tracks: TrackTable) -> None:
         """The clutter map learns from what was chance: see the class."""

@@ -22,23 +22,21 @@ from streamer.types import (
 from tracking import amplitude, imm, kalman
 from tracking.association import associate
 from tracking.camera_motion import CameraMotion, Motion
-from tracking.fragments import stand_alone
-from tracking.gating import Pairs, gate_threshold, gated_pairs
-from tracking.life import build_life
-from tracking.lifecycle import (
-    TrackTable,
+from tracking.displacement import (
     forget_origins,
-    has_hits,
-    has_left,
     note_cut_off,
     note_displacement,
     note_positions,
-    too_uncertain,
     usual_jitter,
 )
+from tracking.fragments import stand_alone
+from tracking.gating import Pairs, gate_threshold, gated_pairs
+from tracking.life import build_life
+from tracking.lifecycle import TIME_TOLERANCE_SECONDS, has_hits, has_left, too_uncertain
 from tracking.measurements import Measurements, measurements_of
 from tracking.motion import POSITION, VELOCITY, ConstantVelocity, Manoeuvres
 from tracking.recapture import recaptured
+from tracking.table import TrackTable
 
 # A new size moves the remembered size by this share: boxes breathe less than masks flicker.
 SIZE_GAIN = 0.3
@@ -186,7 +184,7 @@ class KalmanTracker:
 
     def _associate(self, measured: Measurements) -> IntArray:
         tracks = self._tracks
-        certain = np.flatnonzero(~too_uncertain(tracks, self._settings) & ~tracks.lost)
+        certain = np.flatnonzero(~too_uncertain(tracks, self._settings) & ~self._gone())
         # The widest gate: a target that begins to turn is not let go.
         pairs = gated_pairs(
             tracks.mean[certain],
@@ -203,6 +201,13 @@ class KalmanTracker:
             settled=~tracks.confirmed & has_hits(tracks, self._settings),
             strong=measured.score >= self._threshold,
         )
+
+    def _gone(self) -> BoolArray:
+        """(M,) True for lost tracks that have no detection any more, whatever is seen."""
+        tracks = self._tracks
+        unseen = self._clock - tracks.last_seen - tracks.frozen
+        late = unseen > self._settings.coast_seconds + TIME_TOLERANCE_SECONDS
+        return np.asarray(tracks.lost & late, dtype=np.bool_)
 
     def _judge(self, measured: Measurements, pairs: Pairs) -> FloatArray:
         """(K,) what all models, and how targets look, add to the costs of pairs."""
@@ -243,6 +248,8 @@ class KalmanTracker:
         tracks.mean[hit], tracks.cov[hit] = imm.combined(*states)
         amplitude.note(tracks, hit, measured.features[used])
         tracks.size[hit] += SIZE_GAIN * (measured.size[used] - tracks.size[hit])
+        waited = self._clock - tracks.last_seen[hit]
+        tracks.lost &= ~hit | self._life.doubted(tracks)
         tracks.last_seen[hit] = self._clock
         tracks.frozen[hit] = 0.0
 
@@ -254,7 +261,7 @@ class KalmanTracker:
         # Weak detections keep a track going but are no evidence for it: clutter is full of them.
         tracks.hits[:, 1:] = tracks.hits[:, :-1]
         tracks.hits[:, 0] = strong
-        note_positions(tracks, hit, measured.xy[used])
+        note_positions(tracks, hit, measured.xy[used], waited)
         note_cut_off(tracks, hit, measured.cut_off[used])
         note_displacement(tracks, strong, settings)
         before, tracks.confirmed = tracks.confirmed, self._life.confirmed(tracks)
@@ -288,12 +295,15 @@ class KalmanTracker:
         tracks = self._tracks
         size = _size_of(image)
         over = self._life.ended(tracks, self._clock, size)
-        ended = tracks.keep(over & ~tracks.lost)
+        now = over & ~tracks.lost
+        ended = tracks.keep(now)
+        tracks.strong_hits[now] = 0.0  # a track that is found again ends again
         if over.any():
+            settings = self._settings
             unseen = self._clock - tracks.last_seen - tracks.frozen
-            waited = unseen <= self._settings.recapture_seconds
+            waited = unseen <= max(settings.recapture_seconds, settings.coast_seconds)
             waited &= tracks.confirmed & ~has_left(tracks, size)
-            waited &= ~too_uncertain(tracks, self._settings)
+            waited &= ~too_uncertain(tracks, settings)
             tracks.lost |= over & waited
             self._tracks = tracks.keep(~over | waited)
         return ended
@@ -340,9 +350,9 @@ class KalmanTracker:
     def _snapshot(self) -> Tracks:
         tracks = self._tracks
         if tracks.lost.any():
-            tracks = tracks.keep(~tracks.lost)
+            tracks = tracks.keep(~self._gone())
         state = np.where(
-            tracks.confirmed,
+            tracks.confirmed & ~tracks.lost,
             np.where(tracks.detection >= 0, TrackState.CONFIRMED, TrackState.COASTING),
             TrackState.TENTATIVE,
         )

@@ -28,9 +28,9 @@ class TrackerSettings(Settings):
         0.9999, gt=0, lt=1, description="share of true detections that fall inside the gate"
     )
     life: Literal["m_of_n", "likelihood"] = Field(
-        "m_of_n",
-        description="what confirms and ends tracks; m_of_n: counts of detections; likelihood: how"
-        " much likelier a target is than chance, and false_tracks_per_hour",
+        "likelihood",
+        description="what confirms and ends tracks; likelihood: how much likelier a target is than"
+        " chance, and false_tracks_per_hour; m_of_n: counts of detections",
     )
     false_tracks_per_hour: float = Field(
         10.0,
@@ -46,7 +46,7 @@ class TrackerSettings(Settings):
         " the detector's threshold; python -m tracking.calibrate tells it",
     )
     false_alarms_per_frame: float = Field(
-        0.1,
+        0.5,
         ge=1e-6,
         le=1e6,
         description="of likelihood: false detections a frame at that threshold, told by the same"

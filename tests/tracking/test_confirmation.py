@@ -11,7 +11,7 @@ from streamer.types import TrackState
 
 
 def test_confirmation_takes_m_of_n_detections() -> None:
-    subject = tracker(confirm_hits=3, confirm_window=4)
+    subject = tracker(life="m_of_n", confirm_hits=3, confirm_window=4)
     states = [
         subject.step(seen((50, 50) if hit else [], n / 30)).state.tolist()
         for n, hit in enumerate([True, False, True, True])
@@ -20,7 +20,7 @@ def test_confirmation_takes_m_of_n_detections() -> None:
 
 
 def test_a_flicker_below_m_of_n_is_never_confirmed() -> None:
-    subject = tracker(confirm_hits=4, confirm_window=6)
+    subject = tracker(life="m_of_n", confirm_hits=4, confirm_window=6)
     for n in range(300):
         assert not subject.step(seen((50, 50) if n % 2 else [], n / 30)).reported.any()
 
@@ -166,6 +166,32 @@ def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) ->
     times = np.arange(30) / 30
     outputs = follow(subject, line(times, (20, 200), (90, -30)), times, 0.3)
     assert outputs[confirm_hits + 3].state[0] == TrackState.CONFIRMED
+
+
+@pytest.mark.parametrize("dropped", [(), (2, 5), (1, 3, 4)])
+def test_steady_flight_is_no_jitter_however_fast_and_however_frames_come(
+    dropped: tuple[int, ...],
+) -> None:
+    """At 10 frames a second, 8 px from one to the next."""
+    subject = tracker(confirm_displacement_px=DISPLACEMENT, tentative_coast_seconds=0.5)
+    times = np.delete(np.arange(20) / 10, dropped)
+    outputs = follow(subject, line(times, (20, 100), (80, 5)), times, 0.2)
+    assert next(n for n, each in enumerate(outputs) if each.reported.any()) <= 3
+
+
+@pytest.mark.parametrize("fps", [10, 30])
+def test_a_target_that_changes_its_pace_is_confirmed_as_soon_as_one_that_does_not(
+    fps: int,
+) -> None:
+    rng = np.random.default_rng(3)
+    waits = []
+    for _ in range(20):
+        subject = tracker(confirm_displacement_px=DISPLACEMENT, tentative_coast_seconds=0.5)
+        velocity = 60 + np.cumsum(rng.normal(0, 40 / fps**0.5, (60, 2)), axis=0)
+        places = 100 + np.cumsum(velocity, axis=0) / fps + rng.normal(0, 0.2, (60, 2))
+        outputs = follow(subject, places, np.arange(60) / fps)
+        waits.append(next(n for n, each in enumerate(outputs) if each.reported.any()))
+    assert np.percentile(waits, 90) <= 3
 
 
 @pytest.mark.parametrize("speed", [3.0, 10.0, 100.0])

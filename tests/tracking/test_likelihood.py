@@ -13,8 +13,8 @@ from streamer.types import Detections, TrackState
 from tracking import build_tracker
 from tracking.camera_motion import Motion
 from tracking.life import Likelihood
-from tracking.lifecycle import TrackTable
 from tracking.metrics.intervals import poisson_rate_interval
+from tracking.table import TrackTable
 from tracking.wald import false_share, hit_llr, lower_threshold, miss_llr
 
 WIDTH, HEIGHT = 640, 512
@@ -156,8 +156,9 @@ def test_a_hidden_target_coasts_for_the_time_that_is_set() -> None:
 
 
 def test_a_chance_detection_now_and_then_does_not_keep_a_track_alive() -> None:
-    def seconds_alive(life: str) -> float:
+    def seconds_reported(life: str) -> float:
         subject = build_tracker(settings(life=life, coast_seconds=0.7), 0.5)
+        reported = 0
         times = np.arange(12) / 30
         follow(subject, np.full((12, 2), 50.0), times, 0.2)
         place, reach = np.array([50.0, 50.0]), np.zeros(2)
@@ -165,15 +166,31 @@ def test_a_chance_detection_now_and_then_does_not_keep_a_track_alive() -> None:
             # Near the edge of the gate, wherever that has grown to: what is accepted by chance.
             found = place + reach if n % 12 == 0 else []
             tracks = subject.step(seen(found, times[-1] + n / 30))
-            if 1 not in tracks.track_id.tolist():
-                return n / 30
-            row = tracks.track_id.tolist().index(1)
-            place = tracks.xy[row]
-            reach[0] = 2.5 * math.sqrt(tracks.position_cov[row, 0, 0])
-        return 20.0
+            reported += 1 in tracks.track_id[tracks.reported]
+            if 1 in tracks.track_id:
+                row = tracks.track_id.tolist().index(1)
+                place = tracks.xy[row]
+                reach[0] = 2.5 * math.sqrt(tracks.position_cov[row, 0, 0])
+        return reported / 30
 
-    assert seconds_alive("m_of_n") == 20.0
-    assert seconds_alive("likelihood") < 5.0
+    assert seconds_reported("m_of_n") > 19.9
+    assert seconds_reported("likelihood") < 5.0
+
+
+def test_a_target_that_faded_for_long_goes_on_as_soon_as_it_is_bright_again() -> None:
+    """Weak detections are no evidence, so for a while it is not reported; but it never was lost
+    sight of, and needs neither to be confirmed like a new one, nor to have moved."""
+    subject = build_tracker(settings(confirm_displacement_px=0.6), 0.5)
+    times = np.arange(240) / 30
+    faded = (times > 3.0) & (times < 6.0)
+    states = []
+    for n, place in enumerate(line(times, (60, 100), (3, 0))):
+        found = place if not faded[n] or n % 15 == 0 else []
+        states.append(subject.step(seen(found, times[n], 0.3 if faded[n] else 0.9)))
+    reported = [each.track_id[each.reported].tolist() for each in states]
+    bright = int(np.flatnonzero(faded)[-1]) + 1
+    assert reported[bright - 30 : bright] == [[]] * 30
+    assert reported[bright + 1 :] == [[1]] * (240 - bright - 1)
 
 
 @pytest.mark.parametrize("life", ["m_of_n", "likelihood"])

@@ -206,7 +206,7 @@ def test_deletion_is_by_time_and_not_by_frames(fps: int) -> None:
 
 
 def test_tentative_tracks_die_fast() -> None:
-    subject = tracker(tentative_coast_seconds=0.1, coast_seconds=5.0)
+    subject = tracker(life="m_of_n", tentative_coast_seconds=0.1, coast_seconds=5.0)
     subject.step(seen((50, 50), 0.0))
     assert [len(subject.step(seen([], n / 30))) for n in range(1, 6)] == [1, 1, 1, 0, 0]
 

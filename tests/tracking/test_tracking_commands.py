@@ -279,7 +279,8 @@ def test_run_writes_the_confirmed_track(tmp_path: Path) -> None:
     assert run.main([*arguments[:-1], str(again)]) == 0
     assert again.read_bytes() == output.read_bytes()
 
-    assert run.main([*arguments, "--set", "tracker.confirm_hits=6"]) == 0
+    counted = ["--set", "tracker.life=m_of_n", "--set", "tracker.confirm_hits=6"]
+    assert run.main([*arguments, *counted]) == 0
     assert read_mot(output).frame.min() == 6
     assert run.main([*arguments, "--set", "detector.threshold=0.95"]) == 0
     assert len(read_mot(output)) == 0
