@@ -28,6 +28,12 @@ STILL_SIGMAS = 5.0
 AWAY_HITS = 2
 # Where a track began is the mean of so many detections.
 ORIGIN_HITS = 2
+# As long as nobody knows whether it moves, it is forgotten so slowly: over hours, all that stands
+# creeps by more than a target must move.
+ORIGIN_SECONDS = 10.0
+# A track must be away by so many of its longest steps: now the one lamp of a mast is seen and now
+# the other, and one jump between them is no flight.
+STEPS_AWAY = 1.25
 # Before that is known a track is taken to jitter so much, px, as lamp posts and treetops do, more
 # than targets;
 USUAL_JITTER_PX = 0.7
@@ -96,11 +102,17 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray, seconds: 
     bend = step - table.last_step[rows] * ratio[:, None]
     share = 1 + np.square(1 + ratio) + np.square(ratio)
     variance = np.square(bend).sum(axis=1) / (2 * share)
-    _learn(table.bend_variance, rows, variance, np.where(steady, before - 1, 0))
+    table.bends[rows] += steady
+    _learn(table.bend_variance, rows, variance, np.where(steady, table.bends[rows], 0))
     table.last_step[rows] = step
     table.last_seconds[rows] = np.where((before > 0) & timed, pace, 0.0)
 
-    weight = np.where(before < ORIGIN_HITS, 1 / (before + 1), 0.0)[:, None]
+    asked = ~table.confirmed[rows]
+    forgotten = np.where(asked, -np.expm1(-seconds / ORIGIN_SECONDS), 0.0)
+    length = np.hypot(*step.T) / np.maximum(ratio, 1.0)
+    longest = np.maximum(table.longest_step[rows] * (1 - forgotten), length)
+    table.longest_step[rows] = np.where(before > 0, longest, 0.0)
+    weight = np.where(before < ORIGIN_HITS, 1 / (before + 1), forgotten)[:, None]
     table.origin[rows] += weight * (xy - table.origin[rows])
     table.last_xy[rows] = xy
     table.updates[rows] += 1
@@ -115,7 +127,8 @@ def _learn(mean: FloatArray, rows: BoolArray, news: FloatArray, count: IntArray)
 
 def jitter_variance(table: TrackTable) -> FloatArray:
     """(M,) px^2 of the detections' positions from frame to frame, along an axis."""
-    return np.minimum(table.step_variance, BEND_CAUTION * table.bend_variance)
+    by_bends = np.where(table.bends > 0, BEND_CAUTION * table.bend_variance, np.inf)
+    return np.asarray(np.minimum(table.step_variance, by_bends))
 
 
 def has_moved(table: TrackTable, settings: TrackerSettings) -> BoolArray:
@@ -138,6 +151,7 @@ def is_away(table: TrackTable, settings: TrackerSettings) -> BoolArray:
     still = np.maximum(
         settings.confirm_displacement_px, STILL_SIGMAS * np.sqrt(jitter_variance(table))
     )
+    still = np.maximum(still, STEPS_AWAY * table.longest_step)
     # Of what is cut off another part may show than at first.
     still += np.where(table.cut_off.any(axis=1), table.size.max(axis=1) / 2, 0.0)
     return np.asarray(distance > still, dtype=np.bool_)

@@ -33,6 +33,8 @@ _PACES_SECONDS = (1e-4, 10.0)
 
 _PROBATION_SECONDS = 3.0
 """A confirmed track that was seen for no longer, and never left its place, was none of a target."""
+_PATIENCE = 2.0
+"""What a confirmed track may miss, in whole ``coast_seconds``."""
 _BOUND_PX = 2.0 * CELL_PX
 """What is so far from where it began has left its place."""
 
@@ -78,12 +80,8 @@ class Life(Protocol):
     ) -> BoolArray:
         """(M,) True for tracks that are over; never one with a detection in this frame."""
 
-    def doubted(self, tracks: TrackTable) -> BoolArray:
-        """(M,) True for confirmed tracks that the evidence is against, whether or not they have a
-        detection in this frame."""
-
     def bury(self, tracks: TrackTable) -> None:
-        """These are over: deleted, or lost."""
+        """These are over, and will be deleted."""
 
 
 def build_life(settings: TrackerSettings) -> Life:
@@ -122,10 +120,6 @@ class MOfN:
         """(M,) by time, certainty and the picture's borders."""
         return lifecycle.ended(tracks, self._settings, clock, picture_size)
 
-    def doubted(self, tracks: TrackTable) -> BoolArray:
-        """None: a detection is a detection."""
-        return np.zeros(len(tracks), dtype=np.bool_)
-
     def bury(self, tracks: TrackTable) -> None:
         """Nothing is learned."""
 
@@ -138,14 +132,14 @@ class Likelihood:
     detection, so what the test is asked is which share of the tracks that chance starts it may
     confirm: false tracks an hour, over those started in an hour.
 
-    A confirmed track ends when its log-likelihood ratio fell from its peak by more than a whole
-    ``coast_seconds`` without detections costs. So what is merely hidden coasts as long as the
+    A confirmed track ends when its log-likelihood ratio fell from its peak by more than twice what
+    a whole ``coast_seconds`` without detections costs: targets fade for longer than that, and weak
+    detections are no evidence. So what is merely hidden coasts as long as the
     setting says, which knows of things that stand before targets, and what is kept alive by a
     chance detection now and then does not live for ever. Detections that raise the ratio, from its
     lowest since the peak, by as much as would confirm a track anywhere confirm this one anew: what
     it missed before does not count any more. A target behind branches is never seen for long enough
-    to make up for all that it missed. A track that ended so is not reported, but still gets what
-    lies in its gate as long as one that coasts: if it is confirmed anew it goes on.
+    to make up for all that it missed.
 
     The clutter map learns from tentative tracks that ended, and from confirmed ones that ended
     within seconds without leaving their place: otherwise a place that is bad enough to confirm
@@ -169,8 +163,9 @@ class Likelihood:
     ) -> None:
         """Learn how fast frames come; let the clutter map fade."""
         self._keep = self._clutter.begin(frozen + dt, motion, shape)
-        if _PACES_SECONDS[0] <= dt <= _PACES_SECONDS[1]:
-            log_dt = math.log(dt)
+        shortest, longest = _PACES_SECONDS
+        if shortest <= dt <= longest or (self._log_pace is None and dt > 0):
+            log_dt = math.log(min(max(dt, shortest), longest))
             if self._log_pace is None:
                 self._log_pace = log_dt
             self._paces += 1
@@ -214,12 +209,15 @@ class Likelihood:
         tracks.llr_low = np.where(new, tracks.llr, tracks.llr_low)
 
     def confirmed(self, tracks: TrackTable) -> BoolArray:
-        """(M,) where the evidence reaches the threshold, and displacement and SNR their own."""
+        """(M,) where the evidence reaches the threshold, and displacement and SNR their own; by
+        counts while it is not known how fast frames come."""
+        if self._log_pace is None:
+            return confirmed_now(tracks, self._settings)
         confirmed = tracks.confirmed.copy()
         able = ~confirmed & tracks.hits[:, 0] & (tracks.llr >= LEAST_THRESHOLD)
         able &= has_moved(tracks, self._settings) & stands_out(tracks, self._settings)
         rows = np.flatnonzero(able)
-        if not len(rows) or self._log_pace is None:
+        if not len(rows):
             return confirmed
         share = self._share()
         density = self._clutter.density(tracks.last_xy[rows])
@@ -234,23 +232,17 @@ class Likelihood:
         self, tracks: TrackTable, clock: float, picture_size: tuple[int, int] | None
     ) -> BoolArray:
         """(M,) by the evidence, and by time, certainty and the picture's borders."""
-        over = lifecycle.ended(tracks, self._settings, clock, picture_size)
+        settings = self._settings
+        over = lifecycle.ended(tracks, settings, clock, picture_size)
         if self._log_pace is None:
             return over
+        frames = settings.coast_seconds / math.exp(self._log_pace) + 1
         unlikely = np.where(
             tracks.confirmed,
-            self.doubted(tracks),
+            tracks.llr < tracks.llr_peak + _PATIENCE * self._miss * frames,
             tracks.llr < lower_threshold(self._share()),
         )
         return np.asarray(over | (unlikely & (tracks.detection < 0)), dtype=np.bool_)
-
-    def doubted(self, tracks: TrackTable) -> BoolArray:
-        """(M,) by how far the ratio fell from its peak."""
-        if self._log_pace is None:
-            return np.zeros(len(tracks), dtype=np.bool_)
-        frames = self._settings.coast_seconds / math.exp(self._log_pace) + 1
-        fallen = tracks.llr < tracks.llr_peak + self._miss * frames
-        return np.asarray(tracks.confirmed & fallen, dtype=np.bool_)
 
     def bury(self, tracks: TrackTable) -> None:
         """The clutter map learns from what was chance: see the class."""

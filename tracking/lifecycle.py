@@ -1,14 +1,13 @@
-"""The life of tracks: how one is stored, when it is confirmed and when it ends.
+"""The life of tracks: when one is confirmed and when it ends.
 
 A track begins *tentative*. Enough strong detections in its last few frames (M of N) confirm it,
 once and for all, if they show that it moved (:mod:`tracking.displacement`) and stands out from its
 surroundings: what is as bright as they are is a cloud's edge. From then on it is reported, as
-*coasting* in the frames
-that have no detection for it. It ends when it went without a detection for too long, by the
-stream's clock and not by a count of frames, when its position has become too uncertain to mean
-anything, or when it left the picture. Pictures that show nothing new (a thermal camera calibrates)
-count for neither: only time goes on, and makes the position less certain. For a while the id of a
-track that ended is kept for one that goes on from it (:mod:`tracking.recapture`).
+*coasting* in the frames that have no detection for it. It ends when it went without a detection for
+too long, by the stream's clock and not by a count of frames, when its position has become too
+uncertain to mean anything, or when it left the picture. Pictures that show nothing new (a thermal
+camera calibrates) count for neither: only time goes on, and makes the position less certain. For a
+while the id of a track that ended is kept for one that goes on from it (:mod:`tracking.recapture`).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A target that was lost and is found again keeps its id.
 
-A confirmed track that ended is *lost* for a while: it is predicted on and not reported, and claims
-no detection unless it ended for being seen too rarely and was seen just now. A track that is
-confirmed meanwhile may be the same target. Whether it is, is decided by the ratio of two
-likelihoods of what is known of the new track: its position, its velocity and how it looks, if it
-goes on where the lost one was expected, and if it is a target of its own, which may be anywhere.
+A confirmed track that ended is *lost* for a while: it is predicted on, claims no detection and is
+not reported. A track that is confirmed meanwhile may be the same target. Whether it is, is decided
+by the ratio of two likelihoods of what is known of the new track: its position, its velocity and
+how it looks, if it goes on where the lost one was expected, and if it is a target of its own, which
+may be anywhere.
 """
 
 from __future__ import annotations

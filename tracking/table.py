@@ -44,8 +44,7 @@ class TrackTable:
     confirmed: BoolArray
     """(M,) True once confirmed, for good."""
     lost: BoolArray
-    """(M,) True for confirmed tracks that ended, while they are still waited for; until
-    ``tracker.coast_seconds`` after their last detection they may still have another."""
+    """(M,) True for confirmed tracks that ended, while they are still waited for."""
     hits: BoolArray
     """(M, N) the last N frames, newest first: True where a strong detection updated the track."""
     away: BoolArray
@@ -64,10 +63,15 @@ class TrackTable:
     squared step that the target itself makes."""
     bend_variance: FloatArray
     """(M,) the same by the differences of these: with what the target manoeuvres."""
+    bends: IntArray
+    """(M,) so many there were."""
     last_step: FloatArray
     """(M, 2) from the last detection but one to the last, px."""
     last_seconds: FloatArray
     """(M,) how long that took, s; 0 where there is none."""
+    longest_step: FloatArray
+    """(M,) of all since its origin is known, forgotten as the origin is, px; a share of those that
+    took longer than the one before."""
     first_seen: FloatArray
     """(M,) the tracker's clock at the first detection, s."""
     last_seen: FloatArray
@@ -169,8 +173,10 @@ class TrackTable:
             cut_off=cut_off,
             step_variance=jitter,
             bend_variance=jitter.copy(),
+            bends=np.zeros(count, dtype=np.int64),
             last_step=np.zeros((count, 2)),
             last_seconds=np.zeros(count),
+            longest_step=np.zeros(count),
             first_seen=np.full(count, clock),
             last_seen=np.full(count, clock),
             frozen=np.zeros(count),

@@ -32,7 +32,7 @@ from tracking.displacement import (
 from tracking.fragments import stand_alone
 from tracking.gating import Pairs, gate_threshold, gated_pairs
 from tracking.life import build_life
-from tracking.lifecycle import TIME_TOLERANCE_SECONDS, has_hits, has_left, too_uncertain
+from tracking.lifecycle import has_hits, has_left, too_uncertain
 from tracking.measurements import Measurements, measurements_of
 from tracking.motion import POSITION, VELOCITY, ConstantVelocity, Manoeuvres
 from tracking.recapture import recaptured
@@ -184,7 +184,7 @@ class KalmanTracker:
 
     def _associate(self, measured: Measurements) -> IntArray:
         tracks = self._tracks
-        certain = np.flatnonzero(~too_uncertain(tracks, self._settings) & ~self._gone())
+        certain = np.flatnonzero(~too_uncertain(tracks, self._settings) & ~tracks.lost)
         # The widest gate: a target that begins to turn is not let go.
         pairs = gated_pairs(
             tracks.mean[certain],
@@ -201,13 +201,6 @@ class KalmanTracker:
             settled=~tracks.confirmed & has_hits(tracks, self._settings),
             strong=measured.score >= self._threshold,
         )
-
-    def _gone(self) -> BoolArray:
-        """(M,) True for lost tracks that have no detection any more, whatever is seen."""
-        tracks = self._tracks
-        unseen = self._clock - tracks.last_seen - tracks.frozen
-        late = unseen > self._settings.coast_seconds + TIME_TOLERANCE_SECONDS
-        return np.asarray(tracks.lost & late, dtype=np.bool_)
 
     def _judge(self, measured: Measurements, pairs: Pairs) -> FloatArray:
         """(K,) what all models, and how targets look, add to the costs of pairs."""
@@ -249,7 +242,6 @@ class KalmanTracker:
         amplitude.note(tracks, hit, measured.features[used])
         tracks.size[hit] += SIZE_GAIN * (measured.size[used] - tracks.size[hit])
         waited = self._clock - tracks.last_seen[hit]
-        tracks.lost &= ~hit | self._life.doubted(tracks)
         tracks.last_seen[hit] = self._clock
         tracks.frozen[hit] = 0.0
 
@@ -295,15 +287,12 @@ class KalmanTracker:
         tracks = self._tracks
         size = _size_of(image)
         over = self._life.ended(tracks, self._clock, size)
-        now = over & ~tracks.lost
-        ended = tracks.keep(now)
-        tracks.strong_hits[now] = 0.0  # a track that is found again ends again
+        ended = tracks.keep(over & ~tracks.lost)
         if over.any():
-            settings = self._settings
             unseen = self._clock - tracks.last_seen - tracks.frozen
-            waited = unseen <= max(settings.recapture_seconds, settings.coast_seconds)
+            waited = unseen <= self._settings.recapture_seconds
             waited &= tracks.confirmed & ~has_left(tracks, size)
-            waited &= ~too_uncertain(tracks, settings)
+            waited &= ~too_uncertain(tracks, self._settings)
             tracks.lost |= over & waited
             self._tracks = tracks.keep(~over | waited)
         return ended
@@ -350,9 +339,9 @@ class KalmanTracker:
     def _snapshot(self) -> Tracks:
         tracks = self._tracks
         if tracks.lost.any():
-            tracks = tracks.keep(~self._gone())
+            tracks = tracks.keep(~tracks.lost)
         state = np.where(
-            tracks.confirmed & ~tracks.lost,
+            tracks.confirmed,
             np.where(tracks.detection >= 0, TrackState.CONFIRMED, TrackState.COASTING),
             TrackState.TENTATIVE,
         )

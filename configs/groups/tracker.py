@@ -52,8 +52,17 @@ class TrackerSettings(Settings):
         description="of likelihood: false detections a frame at that threshold, told by the same"
         " command; where a camera stands, more are learned place by place",
     )
-    confirm_hits: int = Field(4, ge=1, description="M of `M of N`: detections to confirm a track")
-    confirm_window: int = Field(6, ge=1, description="N of `M of N`: frames they fall in")
+    confirm_hits: int = Field(
+        4,
+        ge=1,
+        description="of m_of_n: detections to confirm a track; a tentative track with so many keeps"
+        " its own from confirmed ones that fit them far worse",
+    )
+    confirm_window: int = Field(
+        6,
+        ge=1,
+        description="the last frames that these fall in, and those that show that a track moved",
+    )
     confirm_displacement_px: float = Field(
         0.6,
         ge=0,

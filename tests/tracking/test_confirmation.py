@@ -168,6 +168,29 @@ def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) ->
     assert outputs[confirm_hits + 3].state[0] == TrackState.CONFIRMED
 
 
+def ever_confirmed(places: np.ndarray, jitter: float) -> bool:
+    """Of a detection at each of the places (T, 2), 30 a second."""
+    rng = np.random.default_rng(9)
+    subject = tracker(confirm_displacement_px=DISPLACEMENT)
+    shown = places + rng.normal(0, jitter, places.shape)
+    return any(subject.step(seen(each, n / 30)).reported.any() for n, each in enumerate(shown))
+
+
+def test_what_creeps_for_minutes_is_not_confirmed_and_what_is_slow_is() -> None:
+    """A mast in the sun, and an airplane far away."""
+    times = np.arange(120 * 30) / 30
+    assert not ever_confirmed(line(times, (100, 100), (0.02, 0)), 0.1)
+    assert ever_confirmed(line(times, (100, 100), (0.3, 0)), 0.1)
+
+
+@pytest.mark.parametrize("apart", [4.0, 8.0])
+def test_a_jump_from_one_lamp_of_a_mast_to_the_other_is_no_flight(apart: float) -> None:
+    """Half a second of the one, and then of the other."""
+    upper = np.arange(600) // 15 % 2
+    places = np.column_stack((np.full(600, 80.0), 80 - apart * upper))
+    assert not ever_confirmed(places, 0.1)
+
+
 @pytest.mark.parametrize("dropped", [(), (2, 5), (1, 3, 4)])
 def test_steady_flight_is_no_jitter_however_fast_and_however_frames_come(
     dropped: tuple[int, ...],

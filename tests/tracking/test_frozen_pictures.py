@@ -76,7 +76,8 @@ def test_what_is_missed_before_and_after_counts_as_if_nothing_had_been_between(
 @LIVES
 def test_it_neither_confirms_nor_keeps_from_being_confirmed(life: str) -> None:
     def frames_to_confirmation(frozen: int) -> tuple[int, float]:
-        subject = certain(life, confirm_hits=4, confirm_window=5, false_tracks_per_hour=1e-4)
+        rules = {"confirm_hits": 4, "confirm_window": 5, "false_alarms_per_frame": 0.1}
+        subject = certain(life, false_tracks_per_hour=1e-4, **rules)
         after = 0.0
         for n, (place, time) in enumerate(zip(PATH, TIMES.tolist(), strict=True), 1):
             tracks = subject.step(seen(place, time + after), PICTURE)
