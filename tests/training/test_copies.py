@@ -141,3 +141,16 @@ def test_a_set_s_own_targets_are_copied_whatever_its_name() -> None:
     settings = CropSettings(sizes=(SIZE,), share=(("IRSTD-1K", 1.0),), pasted=0.0, copied=1.0)
     _, labels = CropSampler(pack, settings).batch(20, np.random.default_rng(0))
     assert int((labels == TARGET).sum(dim=(1, 2, 3)).max()) > 45
+
+
+def test_near_targets_which_are_rare_are_shown_often_and_white() -> None:
+    bank = bank_of(*[bar(3, 4) for _ in range(60)], bar(12, 30))
+    rng = np.random.default_rng(2)
+    drawn = bank.drawn(np.arange(4000), SIZE, rng)
+    near = drawn.target == 60
+    assert 0.2 < near.mean() < 0.3
+    assert np.median(drawn.gain[near]) > 0.9 > np.median(drawn.gain[~near])
+
+    pictures, labels = field()
+    bank.paste(pictures, labels, copies(gain=3.0))
+    assert 250 < float(pictures.max()) <= 255

@@ -34,6 +34,9 @@ _LEAST_CONTRAST = 6.0
 """Peak over the clutter around that a copy is given where it is less."""
 _MOST_GAIN = 1.5
 """If a copy needs more than that to stand out, none is made."""
+_BY_SIZE = 0.5
+"""Share of the copies that show each octave of size as often: near targets are rare in any data."""
+_WHITE = 255.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +80,24 @@ class TargetBank:
         patches = np.stack([np.stack(cut[:3]).astype(np.float16) for cut in cuts])
         self._patches = torch.from_numpy(patches).to(device)
         self._sides = np.array([cut[3] for cut in cuts], dtype=np.float64)
+        octave = np.floor(np.log2(self._sides)).astype(np.int64)
+        often = 1.0 / np.bincount(octave)[octave]
+        self._by_size = often / often.sum()
 
     def __len__(self) -> int:
         return len(self._sides)
 
     def drawn(self, crop: NDArray[np.int64], size: int, rng: np.random.Generator) -> Copies:
         """A target for each of those crops of S = size px, anywhere in it, turned by any angle,
-        mirrored or not, of half to twice its size, and mostly dimmer."""
+        mirrored or not, of half to twice its size, and mostly dimmer; but of those that are drawn
+        by size, many so bright that they are white all over, as what is near can be."""
         count = len(crop)
-        target = rng.integers(0, len(self), count)
+        by_size = rng.random(count) < _BY_SIZE
+        target = np.where(
+            by_size,
+            rng.choice(len(self), count, p=self._by_size),
+            rng.integers(0, len(self), count),
+        )
         angle = rng.uniform(-math.pi, math.pi, count)
         zoom = np.exp(rng.uniform(math.log(0.5), math.log(2.0), count))
         zoom = np.minimum(zoom, _MOST_PX / self._sides[target])
@@ -96,7 +108,7 @@ class TargetBank:
             target,
             rng.uniform(4, size - 5, (count, 2)),
             turn.transpose(2, 0, 1) / zoom[:, None, None],
-            np.exp(rng.uniform(-1.2, 0.2, count)),
+            np.exp(rng.uniform(-1.2, np.where(by_size, 1.2, 0.2), count)),
         )
 
     def paste(self, pictures: Tensor, labels: Tensor, copies: Copies) -> None:
@@ -125,11 +137,12 @@ class TargetBank:
         before, truth = pictures[crop], labels[crop]
         level, needed = _surroundings(before, copies.centre)
         peak = (excess * alpha).amax(dim=(1, 2)).clamp(min=1e-3)
-        gain = torch.maximum(as_tensor(copies.gain, device), needed / peak)
+        least = needed / peak
+        gain = torch.maximum(as_tensor(copies.gain, device), least)
         covered = alpha > 0.02
-        fits = (gain <= _MOST_GAIN) & ~(covered & (truth != BACKGROUND)).any(dim=2).any(dim=1)
+        fits = (least <= _MOST_GAIN) & ~(covered & (truth != BACKGROUND)).any(dim=2).any(dim=1)
         alpha = alpha * fits[:, None, None]
-        copied = level[:, None, None] + gain[:, None, None] * excess
+        copied = (level[:, None, None] + gain[:, None, None] * excess).clamp(max=_WHITE)
         pictures[crop] = before + alpha * (copied - before)
         shown = target_where_most(share) & fits[:, None, None]
         labels[crop] = truth.masked_fill(shown, TARGET)
