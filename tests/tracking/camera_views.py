@@ -53,7 +53,7 @@ _SHAKES = np.random.default_rng(9).normal(0, (6, 6, 0.5), (45, 3))
 PANS = {
     "pan": [Pose(300 + 12 * k, 300 + 5 * k) for k in range(40)],
     "there and back": [Pose(550 + 120 * np.sin(k / 5), 450) for k in range(45)],
-    "turn": [Pose(degrees=40 * np.sin(k / 6)) for k in range(45)],
+    "turn": [Pose(degrees=55 * np.sin(k / 6)) for k in range(45)],
     "zoom": [Pose(zoom=1 + 0.25 * np.sin(k / 2)) for k in range(45)],
     "shake": [Pose(550 + x, 450 + y, turn) for x, y, turn in _SHAKES],
 }

@@ -5,9 +5,31 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shown_targets import DISPLACEMENT, follow, line, seen, tracker
 
 from streamer.types import TrackState
+from tracking.displacement import BEND_CAUTION, jitter_variance, note_positions
+from tracking.table import TrackTable
+
+
+def one_track() -> TrackTable:
+    """A track that begins at the picture's corner."""
+    none, yes = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.bool_)
+    return TrackTable.born(
+        track_id=none + 1,
+        mean=np.zeros((1, 4)),
+        cov=np.eye(4)[None],
+        size=np.ones((1, 2)),
+        score=np.ones(1),
+        strong=yes,
+        jitter_px=np.array([0.7]),
+        cut_off=np.zeros((1, 2), dtype=np.bool_),
+        window=6,
+        clock=0.0,
+        detection=none,
+    )
 
 
 def test_confirmation_takes_m_of_n_detections() -> None:
@@ -159,9 +181,10 @@ def test_what_enters_the_picture_is_confirmed_once_it_is_whole(speed: float) -> 
     assert after + unseen <= whole + 5 / speed + 4
 
 
+@pytest.mark.parametrize("life", ["m_of_n", "likelihood"])
 @pytest.mark.parametrize(("confirm_hits", "confirm_window"), [(1, 1), (1, 6), (4, 6)])
-def test_what_flies_is_confirmed_soon(confirm_hits: int, confirm_window: int) -> None:
-    rules = {"confirm_hits": confirm_hits, "confirm_window": confirm_window}
+def test_what_flies_is_confirmed_soon(life: str, confirm_hits: int, confirm_window: int) -> None:
+    rules = {"life": life, "confirm_hits": confirm_hits, "confirm_window": confirm_window}
     subject = tracker(confirm_displacement_px=DISPLACEMENT, **rules)
     times = np.arange(30) / 30
     outputs = follow(subject, line(times, (20, 200), (90, -30)), times, 0.3)
@@ -192,7 +215,7 @@ def test_a_jump_from_one_lamp_of_a_mast_to_the_other_is_no_flight(apart: float) 
 
 
 @pytest.mark.parametrize("dropped", [(), (2, 5), (1, 3, 4)])
-def test_steady_flight_is_no_jitter_however_fast_and_however_frames_come(
+def test_steady_flight_is_confirmed_soon_however_fast_and_however_frames_come(
     dropped: tuple[int, ...],
 ) -> None:
     """At 10 frames a second, 8 px from one to the next."""
@@ -200,6 +223,36 @@ def test_steady_flight_is_no_jitter_however_fast_and_however_frames_come(
     times = np.delete(np.arange(20) / 10, dropped)
     outputs = follow(subject, line(times, (20, 100), (80, 5)), times, 0.2)
     assert next(n for n, each in enumerate(outputs) if each.reported.any()) <= 3
+
+
+@given(
+    velocity=st.tuples(st.floats(-300, 300), st.floats(-300, 300)),
+    waits=st.lists(st.floats(0.02, 0.5), min_size=3, max_size=40),
+)
+def test_steady_flight_is_no_jitter_whenever_it_is_seen(
+    velocity: tuple[float, float], waits: list[float]
+) -> None:
+    table = one_track()
+    usual = float(jitter_variance(table)[0])
+    place = np.zeros((1, 2))
+    for wait in waits:
+        place = place + np.array(velocity) * wait
+        note_positions(table, np.ones(1, dtype=np.bool_), place, np.array([wait]))
+    assert jitter_variance(table)[0] <= BEND_CAUTION * usual
+
+
+@given(
+    places=st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), max_size=30),
+    waits=st.lists(st.sampled_from([0.0, 1e-9, 0.04, 10.0]), min_size=30, max_size=30),
+)
+def test_jitter_is_a_number_whatever_is_seen_and_when(
+    places: list[tuple[float, float]], waits: list[float]
+) -> None:
+    table = one_track()
+    for place, wait in zip(places, waits, strict=False):
+        note_positions(table, np.ones(1, dtype=np.bool_), np.array([place]), np.array([wait]))
+        assert np.isfinite(jitter_variance(table)).all()
+        assert (jitter_variance(table) >= 0).all()
 
 
 @pytest.mark.parametrize("fps", [10, 30])
