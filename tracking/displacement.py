@@ -96,7 +96,6 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray, seconds: 
     _learn(table.step_variance, rows, np.square(step).sum(axis=1) / 4, before)
 
     timed = seconds > 0
-    pace = np.where(timed, seconds, 1.0)
     steady = (before > 1) & timed & (table.last_seconds[rows] > 0)
     ratio = np.where(steady, seconds / np.where(steady, table.last_seconds[rows], 1.0), 1.0)
     bend = step - table.last_step[rows] * ratio[:, None]
@@ -105,7 +104,7 @@ def note_positions(table: TrackTable, rows: BoolArray, xy: FloatArray, seconds: 
     table.bends[rows] += steady
     _learn(table.bend_variance, rows, variance, np.where(steady, table.bends[rows], 0))
     table.last_step[rows] = step
-    table.last_seconds[rows] = np.where((before > 0) & timed, pace, 0.0)
+    table.last_seconds[rows] = np.where((before > 0) & timed, seconds, 0.0)
 
     asked = ~table.confirmed[rows]
     forgotten = np.where(asked, -np.expm1(-seconds / ORIGIN_SECONDS), 0.0)
