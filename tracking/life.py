@@ -134,12 +134,12 @@ class Likelihood:
 
     A confirmed track ends when its log-likelihood ratio fell from its peak by more than twice what
     a whole ``coast_seconds`` without detections costs: targets fade for longer than that, and weak
-    detections are no evidence. So what is merely hidden coasts as long as the
-    setting says, which knows of things that stand before targets, and what is kept alive by a
-    chance detection now and then does not live for ever. Detections that raise the ratio, from its
-    lowest since the peak, by as much as would confirm a track anywhere confirm this one anew: what
-    it missed before does not count any more. A target behind branches is never seen for long enough
-    to make up for all that it missed.
+    detections are no evidence. So what is merely hidden coasts as long as the setting says, which
+    knows of things that stand before targets, and what is kept alive by a chance detection now and
+    then does not live for ever. Detections that raise the ratio, from its lowest since the peak, by
+    as much as would confirm a track anywhere confirm this one anew: what it missed before does not
+    count any more. A target behind branches is never seen for long enough to make up for all that
+    it missed.
 
     The clutter map learns from tentative tracks that ended, and from confirmed ones that ended
     within seconds without leaving their place: otherwise a place that is bad enough to confirm
@@ -163,9 +163,8 @@ class Likelihood:
     ) -> None:
         """Learn how fast frames come; let the clutter map fade."""
         self._keep = self._clutter.begin(frozen + dt, motion, shape)
-        shortest, longest = _PACES_SECONDS
-        if shortest <= dt <= longest or (self._log_pace is None and dt > 0):
-            log_dt = math.log(min(max(dt, shortest), longest))
+        if _PACES_SECONDS[0] <= dt <= _PACES_SECONDS[1]:
+            log_dt = math.log(dt)
             if self._log_pace is None:
                 self._log_pace = log_dt
             self._paces += 1

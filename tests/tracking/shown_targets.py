@@ -7,6 +7,7 @@ from configs.schema import TrackerSettings
 from streamer.protocols import Tracker
 from streamer.types import Detections, Tracks
 from tracking import build_tracker
+from tracking.table import TrackTable
 
 SIGMA = 0.5
 SIZE = 3.0
@@ -57,3 +58,22 @@ def follow(subject: Tracker, xy: ArrayLike, times: ArrayLike, noise: float = 0.0
 def line(times: ArrayLike, start: ArrayLike, velocity: ArrayLike) -> np.ndarray:
     """Positions (T, 2) of a target in straight flight."""
     return np.asarray(start) + np.asarray(times)[:, None] * np.asarray(velocity)
+
+
+def one_track(variance: float) -> TrackTable:
+    """A tentative track of one detection, of that variance, px^2, at (50, 50)."""
+    cov = np.zeros((1, 4, 4))
+    cov[0, :2, :2] = variance * np.eye(2)
+    return TrackTable.born(
+        track_id=np.array([1]),
+        mean=np.array([[50.0, 50.0, 0.0, 0.0]]),
+        cov=cov,
+        size=np.full((1, 2), 3.0),
+        score=np.array([0.9]),
+        strong=np.array([True]),
+        jitter_px=np.array([0.7]),
+        cut_off=np.zeros((1, 2), dtype=np.bool_),
+        window=6,
+        clock=0.0,
+        detection=np.array([0]),
+    )

@@ -7,29 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shown_targets import DISPLACEMENT, follow, line, seen, tracker
+from shown_targets import DISPLACEMENT, follow, line, one_track, seen, tracker
 
 from streamer.types import TrackState
 from tracking.displacement import BEND_CAUTION, jitter_variance, note_positions
-from tracking.table import TrackTable
-
-
-def one_track() -> TrackTable:
-    """A track that begins at the picture's corner."""
-    none, yes = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.bool_)
-    return TrackTable.born(
-        track_id=none + 1,
-        mean=np.zeros((1, 4)),
-        cov=np.eye(4)[None],
-        size=np.ones((1, 2)),
-        score=np.ones(1),
-        strong=yes,
-        jitter_px=np.array([0.7]),
-        cut_off=np.zeros((1, 2), dtype=np.bool_),
-        window=6,
-        clock=0.0,
-        detection=none,
-    )
 
 
 def test_confirmation_takes_m_of_n_detections() -> None:
@@ -232,9 +213,9 @@ def test_steady_flight_is_confirmed_soon_however_fast_and_however_frames_come(
 def test_steady_flight_is_no_jitter_whenever_it_is_seen(
     velocity: tuple[float, float], waits: list[float]
 ) -> None:
-    table = one_track()
+    table = one_track(1.0)
     usual = float(jitter_variance(table)[0])
-    place = np.zeros((1, 2))
+    place = np.full((1, 2), 50.0)
     for wait in waits:
         place = place + np.array(velocity) * wait
         note_positions(table, np.ones(1, dtype=np.bool_), place, np.array([wait]))
@@ -248,7 +229,7 @@ def test_steady_flight_is_no_jitter_whenever_it_is_seen(
 def test_jitter_is_a_number_whatever_is_seen_and_when(
     places: list[tuple[float, float]], waits: list[float]
 ) -> None:
-    table = one_track()
+    table = one_track(1.0)
     for place, wait in zip(places, waits, strict=False):
         note_positions(table, np.ones(1, dtype=np.bool_), np.array([place]), np.array([wait]))
         assert np.isfinite(jitter_variance(table)).all()

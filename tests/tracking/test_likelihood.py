@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shown_targets import SIGMA, follow, line, seen
+from shown_targets import SIGMA, follow, line, one_track, seen
 
 from configs.schema import TrackerSettings
 from streamer.types import Detections, TrackState
@@ -14,7 +14,6 @@ from tracking import build_tracker
 from tracking.camera_motion import Motion
 from tracking.life import Likelihood
 from tracking.metrics.intervals import poisson_rate_interval
-from tracking.table import TrackTable
 from tracking.wald import false_share, hit_llr, lower_threshold, miss_llr
 
 WIDTH, HEIGHT = 640, 512
@@ -23,24 +22,6 @@ WIDTH, HEIGHT = 640, 512
 def settings(**changes: object) -> TrackerSettings:
     return TrackerSettings.model_validate(
         {"life": "likelihood", "confirm_displacement_px": 0, **changes}
-    )
-
-
-def one_track(variance: float) -> TrackTable:
-    cov = np.zeros((1, 4, 4))
-    cov[0, :2, :2] = variance * np.eye(2)
-    return TrackTable.born(
-        track_id=np.array([1]),
-        mean=np.array([[50.0, 50.0, 0.0, 0.0]]),
-        cov=cov,
-        size=np.full((1, 2), 3.0),
-        score=np.array([0.9]),
-        strong=np.array([True]),
-        jitter_px=np.array([0.7]),
-        cut_off=np.zeros((1, 2), dtype=np.bool_),
-        window=6,
-        clock=0.0,
-        detection=np.array([0]),
     )
 
 
